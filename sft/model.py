@@ -1,0 +1,117 @@
+"""Small values shared by all rooms of the house. No behaviour beyond reading and formatting them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TypeAlias
+
+import attrs
+
+Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+"""A socket address as the kernel gives it: (host, port) or (host, port, flow, scope)."""
+
+RandomBytes: TypeAlias = Callable[[int], bytes]
+"""Randomness as an argument: ``os.urandom`` in production, a seeded source in tests."""
+
+
+class Drop(StrEnum):
+    """Why something from the network went no further. Each value is one counter."""
+
+    EMPTY = "empty"
+    UNKNOWN_PROTOCOL = "unknown_protocol"
+    TOO_LARGE = "too_large"
+    STUN_MALFORMED = "stun_malformed"
+    STUN_INTEGRITY = "stun_integrity"
+    STUN_UNEXPECTED = "stun_unexpected"
+    DTLS_MALFORMED = "dtls_malformed"
+    DTLS_NO_PATH = "dtls_no_path"
+    DTLS_FINGERPRINT = "dtls_fingerprint"
+    DTLS_FAILED = "dtls_failed"
+    SRTP_TOO_EARLY = "srtp_too_early"
+    SRTP_AUTH = "srtp_auth"
+    SRTP_REPLAY = "srtp_replay"
+    RTP_MALFORMED = "rtp_malformed"
+    RTP_UNKNOWN_SOURCE = "rtp_unknown_source"
+    RTP_PADDING = "rtp_padding"
+    RTP_LATE = "rtp_late"
+    RTP_SILENT = "rtp_silent"
+    RTCP_MALFORMED = "rtcp_malformed"
+    SCTP_MALFORMED = "sctp_malformed"
+    CHANNEL_UNEXPECTED = "channel_unexpected"
+    MESSAGE_MALFORMED = "message_malformed"
+    MESSAGE_UNEXPECTED = "message_unexpected"
+    MESSAGE_TOO_OFTEN = "message_too_often"
+    SDP_MALFORMED = "sdp_malformed"
+    SEND_BLOCKED = "send_blocked"
+    SEND_FAILED = "send_failed"
+
+
+class Drops:
+    """Counts drops by reason; one per worker. Read at scrape time."""
+
+    __slots__ = ("counts",)
+
+    def __init__(self) -> None:
+        self.counts: dict[Drop, int] = dict.fromkeys(Drop, 0)
+
+    def count(self, reason: Drop) -> None:
+        self.counts[reason] += 1
+
+
+class MediaKind(StrEnum):
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+@attrs.frozen
+class Candidate:
+    """An ICE candidate (RFC 8839 section 5.1), component 1."""
+
+    foundation: str
+    protocol: str  # "udp" | "tcp"
+    priority: int
+    host: str
+    port: int
+    kind: str = "host"  # host | srflx | prflx | relay
+    related_host: str | None = None
+    related_port: int | None = None
+    tcptype: str | None = None  # RFC 6544: active | passive | so
+
+
+@attrs.frozen
+class IceServer:
+    """A STUN or TURN server as a client names it in CONFCONN (protocol section 2.4.1)."""
+
+    url: str
+    username: str = ""
+    credential: str = attrs.field(default="", repr=False)
+
+
+@attrs.frozen
+class DtlsIdentity:
+    """A DTLS certificate and its key in PEM, and the certificate's SHA-256 fingerprint as SDP writes it."""
+
+    certificate_pem: bytes
+    key_pem: bytes = attrs.field(repr=False)
+    fingerprint: str  # "AB:CD:..." upper case
+
+
+@attrs.frozen
+class SrtpParameters:
+    """What DTLS-SRTP (RFC 5764) yields: profile name and master key || master salt per direction."""
+
+    profile: str  # SRTP_AEAD_AES_128_GCM | SRTP_AEAD_AES_256_GCM | SRTP_AES128_CM_SHA1_80
+    inbound: bytes = attrs.field(repr=False)
+    outbound: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class ParticipantId:
+    """One device in a call: the opaque hashes the client calls itself by (protocol section 5.1)."""
+
+    user: str
+    client: str
+
+    def __str__(self) -> str:
+        return f"{self.user[:8]}.{self.client}"
