@@ -123,7 +123,7 @@ class Outlet(Protocol):
     def set_path(self, base: Base, address: Address) -> None:
         """From now on packets leave by this path."""
 
-    def open_slot(self, ssrc: int) -> "EngineSlot":
+    def open_slot(self, ssrc: int) -> EngineSlot:
         """A send-only stream of this receiver; its SSRC never changes."""
 
     def send_rtcp(self, compound: bytes) -> None:
