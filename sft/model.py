@@ -115,3 +115,25 @@ class ParticipantId:
 
     def __str__(self) -> str:
         return f"{self.user[:8]}.{self.client}"
+
+
+@attrs.frozen
+class RosterEntry:
+    """One participant of a call's roster."""
+
+    user: str
+    client: str
+    joined: int
+    """Join index: rises with every join and reconnect of the call, never reused."""
+
+    @property
+    def participant(self) -> ParticipantId:
+        return ParticipantId(self.user, self.client)
+
+
+class EnvelopeVerdict(StrEnum):
+    """What becomes of a key envelope. HOLD: ask again every second and at each roster change."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+    HOLD = "hold"

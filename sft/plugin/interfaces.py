@@ -8,11 +8,14 @@ once per wake-up of the worker. None of these may block or await.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import attrs
 
 from sft.model import Address, Candidate, Drops, SrtpParameters
+
+if TYPE_CHECKING:
+    from sft.plugin.values import Snapshot
 
 
 class Base(Protocol):
@@ -86,22 +89,33 @@ class TransportFactory(Protocol):
     def close(self) -> None: ...
 
 
-class Services(Protocol):
-    """What the core does for plugins inside a worker."""
+class CommonServices(Protocol):
+    """What the core does for plugins in every process."""
+
+    @property
+    def role(self) -> Literal["gateway", "worker"]: ...
+
+    @property
+    def workers(self) -> int:
+        """How many workers this instance has."""
+
+    def now(self) -> float:
+        """The process's clock in seconds (monotonic)."""
+
+    def log(self, event: str, **fields: object) -> None:
+        """A structured log line; begin the event with the plugin's name: ``transport_udp.buffer``."""
+
+
+class Services(CommonServices, Protocol):
+    """What the core does for plugins inside a worker. ``workers`` of them share this machine's port
+    range: take slice ``worker`` of ``workers``."""
 
     @property
     def worker(self) -> int:
         """Index of this worker, from 0."""
 
     @property
-    def workers(self) -> int:
-        """How many workers share this machine's port range: take slice ``worker`` of ``workers``."""
-
-    @property
     def drops(self) -> Drops: ...
-
-    def now(self) -> float:
-        """The worker's clock in seconds (monotonic)."""
 
     def watch(self, fd: int, on_readable: Callable[[float], None]) -> None:
         """Have ``on_readable(now)`` called whenever ``fd`` is readable (level-triggered, on the
@@ -113,8 +127,18 @@ class Services(Protocol):
     def call_at(self, when: float, callback: Callable[[float], None]) -> object:
         """Call ``callback(now)`` once at ``when``, from the worker's one timer heap."""
 
-    def log(self, event: str, **fields: object) -> None:
-        """A structured log line in the plugin's name."""
+    def route_untrusted(self, first: bytes) -> Receive | None:
+        """For transports whose peers share a port: whose is a datagram from an unknown address?
+
+        ``first`` must be a STUN binding request; the ICE user name in it names the peer. Gives the
+        ``receive`` that ``TransportFactory.open`` was called with for that peer. None: nobody's."""
+
+
+class GatewayServices(CommonServices, Protocol):
+    """What the core does for plugins inside the gateway."""
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """The newest snapshot of each worker, at most ``[telemetry] snapshot_seconds`` old."""
 
 
 class Outlet(Protocol):

@@ -1,0 +1,56 @@
+# make run: a server on this machine.   make test: every test.   Both need nothing but Python 3.11 and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# --import-mode is in pyproject.toml
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: run test check nightly bench format browser clean
+
+run: $(VENV)/run.stamp
+	@$(BIN)/sft-serve run
+
+test: $(VENV)/dev.stamp browser check
+	$(PYTEST)
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+nightly: $(VENV)/dev.stamp browser
+	$(PYTEST) --nightly
+	$(MAKE) bench
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python bench/run.py
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Continuous integration installs the browser; elsewhere a missing one is a loud skip of its tests.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	if [ "$$CI" = true ] && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends chromium fonts-dejavu-core; \
+	else \
+		echo "*** Chromium is not installed: the browser tests will be skipped ***" >&2; \
+	fi
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/run.stamp: pyproject.toml plugins/transport_udp/pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e . -e plugins/transport_udp
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml plugins/transport_udp/pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e . -e plugins/transport_udp --group dev
+	@touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,212 @@
+"""One WebRTC connection of a participant: its transports, its peer, and its half of the packet path.
+
+A participant has one connection, and for the time of an UPDATE round a second one that takes over
+when its data channel opens (protocol section 8.5). Whatever way it ends, :meth:`Connection.close`
+frees the ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sft.calls.context import Context
+from sft.calls.requests import Connect
+from sft.errors import BadPacket
+from sft.forwarding import loop
+from sft.forwarding.endpoint import Endpoint
+from sft.model import Address, Drop
+from sft.signalling.answer import read_answer_untrusted
+from sft.signalling.join import Event, JoinState, State, Timer
+from sft.signalling.offer import OfferParameters, write_offer
+from sft.webrtc.peer import ChannelOpen, Closed, Connected, Message, PathSelected, RemoteParameters
+
+if TYPE_CHECKING:
+    from sft.plugin.interfaces import Base, Transport
+
+
+class Connection:
+    """Mutate, then :meth:`service`: every method that may have made the peer say something ends so."""
+
+    def __init__(self, context: Context, request: Connect, ssrc_video: int, now: float) -> None:
+        """Opens transports; ``TransportError`` when none can be had."""
+        settings = context.settings
+        self._context = context
+        self.request = request
+        self.endpoint = Endpoint(
+            request.participant,
+            ssrc_video=ssrc_video,
+            audio_slots=settings.audio_slots if request.audio_slots else 0,
+            video_slots=min(request.video_slots, settings.max_video_slots),
+            engine=context.engine,
+            drops=context.drops,
+            random=context.random,
+        )
+        self.endpoint.control = self._control
+        receive = partial(loop.receive, self.endpoint)
+        self.transports: Sequence[Transport] = context.open_transports(receive, request.ice_servers)
+        self.peer = context.make_peer(now)
+        context.routes[self.peer.ufrag] = receive
+        self.join = JoinState(
+            now, {Timer.SETUP: settings.offer_seconds, Timer.CONNECTION: settings.connect_seconds}
+        )
+        self.audio_ssrc: int | None = None
+        self.on_established: Callable[[float], None] = lambda now: None
+        self.on_message: Callable[[str, float], None] = lambda text, now: None
+        self.on_writable: Callable[[float], None] = lambda now: None
+        self.on_closed: Callable[[str, float], None] = lambda reason, now: None
+        self._timer = context.timers.timer(self._timeout)
+        self._told_of_bad_input = False
+        self._servicing = False
+
+    @property
+    def closed(self) -> bool:
+        return self.join.state is State.CLOSED
+
+    @property
+    def established(self) -> bool:
+        return self.join.state is State.ESTABLISHED
+
+    @property
+    def last_alive(self) -> float:
+        """When the last authenticated packet of any kind came."""
+        return max(self.peer.last_alive, self.endpoint.last_alive)
+
+    def offer(self) -> str:
+        """The complete SDP offer (protocol section 3.4); nothing is trickled."""
+        candidates = tuple(c for transport in self.transports for c in transport.candidates)
+        random = self._context.random
+        return write_offer(
+            OfferParameters(
+                session_id=int.from_bytes(random(4), "big"),
+                session_version=1,
+                host=candidates[0].host if candidates else "0.0.0.0",
+                ufrag=self.peer.ufrag,
+                pwd=self.peer.pwd,
+                fingerprint=self._context.fingerprint,
+                candidates=candidates,
+                lite=True,
+                simulcast=self.request.simulcast,
+                audio_slots=self.endpoint.audio_slots,
+                video_slots=self.endpoint.video_slots,
+                rtcp_ssrc=self.endpoint.rtcp_ssrc,
+                rtcp_label=str(UUID(bytes=random(16))),
+            )
+        )
+
+    def answer_untrusted(self, sdp: str, now: float) -> None:
+        """Take the client's SDP answer (protocol section 3.5)."""
+        answer = read_answer_untrusted(sdp)
+        self.join.event(Event.ANSWER, now)
+        self.audio_ssrc = answer.audio_ssrc
+        self.endpoint.set_answer(
+            audio_ssrc=answer.audio_ssrc,
+            video_ssrcs=answer.video_ssrcs,
+            audio_nack=answer.takes("audio", "nack"),
+            video_nack=answer.takes("video", "nack"),
+        )
+        self.peer.set_remote(
+            RemoteParameters(
+                ufrag=answer.ufrag,
+                pwd=answer.pwd,
+                fingerprints=answer.fingerprints,
+                setup=answer.setup,
+                candidates=answer.candidates,
+            ),
+            now,
+        )
+        self.service(now)
+
+    def send(self, text: str, now: float) -> None:
+        """Send on the data channel; a channel that is backed up too far ends the connection."""
+        if not self.established:
+            return
+        self.peer.send_message(text, now)
+        if self.peer.buffered > self._context.settings.channel_bytes:
+            self.close("channel_stalled", now)
+        else:
+            self.service(now)
+
+    def service(self, now: float) -> None:
+        """Drain the peer: datagrams out, events up, deadline to the timer heap."""
+        if self._servicing:
+            return
+        self._servicing = True
+        try:
+            while not self.closed:
+                self._flush()
+                events = self.peer.events()
+                if not events:
+                    break
+                for event in events:
+                    self._handle(event, now)
+        finally:
+            self._servicing = False
+        if not self.closed:
+            self._timer.set(self.peer.deadline)
+
+    def close(self, reason: str, now: float) -> None:
+        """End for good: say goodbye, free ports, timers and keys. May be called twice."""
+        if self.closed:
+            return
+        self.join.event(Event.CLOSE, now)
+        self._timer.cancel()
+        self._context.routes.pop(self.peer.ufrag, None)
+        self.peer.close(now)
+        self._flush()
+        for transport in self.transports:
+            transport.close()
+        self.endpoint.close()
+        self.on_closed(reason, now)
+
+    def _control(self, base: Base, data: bytes, address: Address, now: float) -> None:
+        """The packet path hands over what is not media: STUN and DTLS."""
+        if self.closed:
+            return
+        try:
+            self.peer.receive_untrusted(base, data, address, now)
+        except BadPacket as bad:
+            self.count_bad(bad)
+        self.service(now)
+        if self.established:
+            self.on_writable(now)
+
+    def count_bad(self, bad: BadPacket) -> None:
+        """Count bad input; log it once per peer."""
+        self._context.drops.count(bad.reason)
+        if not self._told_of_bad_input:
+            self._told_of_bad_input = True
+            request = self.request
+            self._context.observer.log(
+                "bad_packet", call=request.call, participant=str(request.participant), reason=str(bad)
+            )
+
+    def _timeout(self, now: float) -> None:
+        self.peer.handle_timeout(now)
+        self.service(now)
+
+    def _flush(self) -> None:
+        for base, data, address in self.peer.datagrams():
+            try:
+                base.send(data, address)
+            except BlockingIOError:
+                self._context.drops.count(Drop.SEND_BLOCKED)
+            except OSError:
+                self._context.drops.count(Drop.SEND_FAILED)
+
+    def _handle(self, event: object, now: float) -> None:
+        match event:
+            case PathSelected(base=base, address=address):
+                self.endpoint.set_path(base, address)
+            case Connected(srtp=srtp):
+                self.join.event(Event.CONNECT, now)
+                self.endpoint.open(srtp, now)
+            case ChannelOpen():
+                self.join.event(Event.OPEN, now)
+                self.on_established(now)
+            case Message(text=text):
+                self.on_message(text, now)
+            case Closed(reason=reason):
+                self.close(reason, now)

@@ -1,0 +1,240 @@
+"""The gateway: what a client asks over HTTP becomes a request to the worker that hosts the call.
+
+The way of a join begins here: :meth:`Gateway.post` reads the message, checks version and
+credentials, places a new call, and turns the worker's reply into the message the client expects
+(protocol sections 1.3 to 1.7).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import attrs
+import structlog
+import trio
+
+from sft.calls.requests import (
+    Accepted,
+    Answer,
+    Ask,
+    Connect,
+    Drain,
+    Load,
+    Offered,
+    Refusal,
+    Refused,
+    Reply,
+    Request,
+)
+from sft.config import Config
+from sft.errors import BadPacket, LocalError
+from sft.plugin.manager import PluginManager
+from sft.plugin.values import AuthRequest, DrainState, PlacementRequest, WorkerLoad
+from sft.server.limits import JoinRate
+from sft.signalling.messages import ConfConn, Message, Setup, Status, Update, decode_untrusted, encode
+from sft.signalling.replies import confconn_ack, confconn_refusal, setup_offer, update_offer
+from sft.signalling.versions import VersionBlockList, offers_simulcast
+
+
+class WorkerHandle(Protocol):
+    """A worker as the gateway sees it, here or behind a pipe."""
+
+    @property
+    def index(self) -> int: ...
+    async def handle(self, request: Request) -> Reply: ...
+
+
+@attrs.frozen
+class Response:
+    """An HTTP reply: status, body, and what kind of body."""
+
+    status: int
+    body: str
+    json: bool = False
+    retry_after: int | None = None
+
+
+REFUSALS = {
+    Refusal.CALL_FULL: Status.LIMIT_REACHED,
+    Refusal.WORKER_FULL: Status.LIMIT_REACHED,
+    Refusal.NO_PORT: Status.LIMIT_REACHED,
+    Refusal.TRANSPORT_FAILED: Status.LIMIT_REACHED,
+}
+"""Refusals a client can tell its user about; the others are answered by HTTP status."""
+
+
+class Gateway:
+    """One per instance. Knows which worker hosts which call, and nothing else about calls."""
+
+    def __init__(self, config: Config, manager: PluginManager, workers: Sequence[WorkerHandle]) -> None:
+        self._config = config
+        self._manager = manager
+        self._workers = {worker.index: worker for worker in workers}
+        self._placed: dict[str, int] = {}
+        self._live: set[str] = set()
+        self._rate = JoinRate(config.limits.joins_per_address_per_second, config.limits.joins_burst)
+        self._blocked = VersionBlockList.parse(config.limits.blocked_versions)
+        self._log = structlog.get_logger("gateway")
+        self.outcomes: Counter[str] = Counter()
+        self.on_idle: Callable[[], None] = lambda: None
+        self.state = DrainState.RUNNING
+
+    def call_started(self, call: str) -> None:
+        """A worker says so."""
+        self._live.add(call)
+
+    def call_ended(self, call: str) -> None:
+        """A worker says so."""
+        self._live.discard(call)
+        self._placed.pop(call, None)
+        if not self._placed:
+            self.on_idle()
+
+    @property
+    def idle(self) -> bool:
+        return not self._placed
+
+    async def post(self, call: str, body: bytes, address: str) -> Response:
+        """Answer ``POST /sft/<call>``."""
+        try:
+            message = decode_untrusted(body, self._config.limits.body_bytes)
+            response = await self._dispatch(call, message, address)
+        except BadPacket as bad:
+            self._log.info("bad_request", address=address, reason=str(bad))
+            response = self._reject("bad_request", 400, str(bad))
+        except LocalError as error:
+            self._log.error("worker_failed", call=call, reason=str(error))
+            response = self._reject("worker_failed", 503, "the worker went away", retry_after=1)
+        return response
+
+    async def loads(self) -> list[Load]:
+        """How each worker is."""
+        loads = [await worker.handle(Ask()) for worker in self._workers.values()]
+        return [load for load in loads if isinstance(load, Load)]
+
+    async def drain(self) -> None:
+        """No new calls from now on; joins into running calls go on (protocol section 1.8)."""
+        if self.state is not DrainState.RUNNING:
+            return
+        self.state = DrainState.DRAINING
+        self._manager.notify("sft_draining", state=self.state)
+        for worker in self._workers.values():
+            await worker.handle(Drain())
+
+    async def _dispatch(self, call: str, message: Message, address: str) -> Response:
+        match message:
+            case ConfConn():
+                return await self._connect(call, message, address)
+            case Setup(resp=True) | Update(resp=True):
+                return await self._answer(call, message)
+            case _:
+                return self._reject("unexpected", 400, f"{message.TYPE} is not expected here")
+
+    async def _connect(self, call: str, message: ConfConn, address: str) -> Response:
+        """CONFCONN: version, rate, credentials, placement, offer."""
+        if not message.src_userid or not message.src_clientid:
+            return self._reject("bad_request", 400, "src_userid and src_clientid are required")
+        if self._blocked.is_blocked(message.toolver):
+            return self._refuse(call, "version_blocked", Status.CLIENT_BLOCKED)
+        if not self._rate.allow(address, trio.current_time()):
+            return self._reject("too_many_joins", 429, "too many joins from this address", retry_after=1)
+        starting = call not in self._placed
+        verdict = self._manager.authorize(
+            AuthRequest(
+                call=call,
+                user=message.src_userid,
+                client=message.src_clientid,
+                username=message.username,
+                credential=message.credential,
+                starting=starting,
+                address=address,
+                toolver=message.toolver,
+            )
+        )
+        if not verdict.allowed:
+            self._log.info("not_authorized", call=call, address=address, reason=verdict.reason)
+            return self._refuse(call, "not_authorized", Status(int(verdict.status)))
+        worker = await self._place(call, message, address)
+        if worker is None:
+            return self._reject("draining", 503, "this server takes no new calls", retry_after=30)
+        reply = await worker.handle(_connect_request(call, message, address))
+        if isinstance(reply, Refused) and call not in self._live:
+            self._placed.pop(call, None)
+        return self._offer_or_refuse(call, message, reply)
+
+    async def _answer(self, call: str, message: Setup | Update) -> Response:
+        worker = self._workers.get(self._placed.get(call, -1))
+        if worker is None:
+            return self._reject("unknown_participant", 400, "no such participant here")
+        reply = await worker.handle(Answer(call, message.sender, message.sdp))
+        if isinstance(reply, Accepted):
+            return self._say("answered", confconn_ack(call))
+        reason = reply.reason if isinstance(reply, Refused) else Refusal.BAD_ANSWER
+        return self._reject(reason.value, 400, reason.value)
+
+    async def _place(self, call: str, message: ConfConn, address: str) -> WorkerHandle | None:
+        """The worker that hosts the call, or shall; None when no worker takes new calls."""
+        if call not in self._placed:
+            loads = [
+                WorkerLoad(
+                    worker=index,
+                    packets_per_second=load.packets_per_second,
+                    loop_lag=load.loop_lag,
+                    participants=load.participants,
+                    calls=load.calls,
+                    free_ports=load.ports_free,
+                )
+                for index, load in zip(self._workers, await self.loads(), strict=True)
+                if not load.draining
+            ]
+            if not loads:
+                return None
+            request = PlacementRequest(
+                call=call, user=message.src_userid, client=message.src_clientid, address=address
+            )
+            # Another request of the same call may have placed it while the loads were asked for.
+            self._placed.setdefault(call, self._manager.place_call(request, loads))
+        return self._workers[self._placed[call]]
+
+    def _offer_or_refuse(self, call: str, message: ConfConn, reply: Reply) -> Response:
+        match reply:
+            case Offered(sdp=sdp, update=True, with_url=with_url):
+                url = self._config.server.announced_url if with_url else ""
+                return self._say("offered", update_offer(call, message.sender, sdp, url))
+            case Offered(sdp=sdp):
+                return self._say("offered", setup_offer(call, sdp, self._config.server.announced_url))
+            case Refused(reason=reason) if reason in REFUSALS:
+                return self._refuse(call, reason.value, REFUSALS[reason])
+            case Refused(reason=Refusal.DRAINING):
+                return self._reject("draining", 503, "this server takes no new calls", retry_after=30)
+            case Refused(reason=reason):
+                return self._reject(reason.value, 429, reason.value, retry_after=5)
+            case _:
+                raise LocalError(f"a worker answered CONFCONN with {type(reply).__name__}")
+
+    def _say(self, outcome: str, message: Message) -> Response:
+        self.outcomes[outcome] += 1
+        return Response(200, encode(message), json=True)
+
+    def _refuse(self, call: str, outcome: str, status: Status) -> Response:
+        """A refusal the client shows to its user: HTTP 200 with a CONFCONN that has a status."""
+        return self._say(outcome, confconn_refusal(call, status))
+
+    def _reject(self, outcome: str, status: int, text: str, retry_after: int | None = None) -> Response:
+        self.outcomes[outcome] += 1
+        return Response(status, text + "\n", retry_after=retry_after)
+
+
+def _connect_request(call: str, message: ConfConn, address: str) -> Connect:
+    return Connect(
+        call=call,
+        participant=message.sender,
+        address=address,
+        update=message.update,
+        simulcast=offers_simulcast(message.toolver),
+        audio_slots=message.selective_audio,
+        video_slots=message.vstreams if message.selective_video else 0,
+        ice_servers=message.ice_servers,
+    )

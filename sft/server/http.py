@@ -1,0 +1,150 @@
+"""The two HTTP listeners: the clients' and the operator's (protocol sections 1.1 to 1.5)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import hypercorn.config
+import hypercorn.trio
+import trio
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from sft.config import Config
+from sft.server.gateway import Gateway
+
+
+class BodyTooLarge(Exception):
+    """The request's body is longer than allowed."""
+
+
+def public_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) -> Starlette:
+    """The clients' listener: ``/sft/...`` and what plugins add."""
+    proxies = tuple(ipaddress.ip_network(network) for network in config.server.trusted_proxies)
+
+    async def post(request: Request) -> Response:
+        try:
+            with trio.fail_after(config.limits.body_seconds):
+                body = await _read_body(request, config.limits.body_bytes)
+        except BodyTooLarge:
+            gateway.outcomes["body_too_large"] += 1
+            return _closing("the body is too long", 413)
+        except trio.TooSlowError:
+            gateway.outcomes["body_too_slow"] += 1
+            return _closing("the body came too slowly", 408)
+        answer = await gateway.post(request.path_params["call"], body, client_address(request, proxies))
+        headers = {} if answer.retry_after is None else {"retry-after": str(answer.retry_after)}
+        kind = "application/json" if answer.json else "text/plain"
+        return Response(answer.body, answer.status, headers, media_type=kind)
+
+    async def status(request: Request) -> Response:
+        loads = await gateway.loads()
+        return PlainTextResponse(
+            f"{gateway.state.value} calls={sum(load.calls for load in loads)} "
+            f"participants={sum(load.participants for load in loads)}\n"
+        )
+
+    async def url(request: Request) -> Response:
+        return PlainTextResponse(config.server.announced_url + "\r\n")
+
+    own = [
+        Route("/sft/status", status),
+        Route("/sft/url", url),
+        Route("/sft/{call:str}", post, methods=["POST"]),
+    ]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(config.server.cors_origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+    )
+    return Starlette(routes=[*own, *routes], middleware=[cors])
+
+
+def operator_app(gateway: Gateway, snapshot: Callable[[], Any], routes: Sequence[BaseRoute]) -> Starlette:
+    """The operator's listener: ``/health``, ``/snapshot`` and what plugins add."""
+
+    async def health(request: Request) -> Response:
+        return PlainTextResponse(gateway.state.value + "\n")
+
+    async def numbers(request: Request) -> Response:
+        return JSONResponse({"outcomes": dict(gateway.outcomes), "workers": snapshot()})
+
+    return Starlette(routes=[Route("/health", health), Route("/snapshot", numbers), *routes])
+
+
+def hypercorn_config(
+    bind: str, header_seconds: float, certificate: str = "", key: str = ""
+) -> hypercorn.config.Config:
+    """A listener of ours. hypercorn's keep-alive timeout runs from the opening of a connection to the
+    end of a request's headers, so it also is the deadline for slow headers."""
+    config = hypercorn.config.Config()
+    config.bind = [bind]
+    config.keep_alive_timeout = header_seconds
+    config.ssl_handshake_timeout = header_seconds
+    config.graceful_timeout = 1.0
+    config.h11_max_incomplete_size = 16 * 1024
+    config.include_server_header = False
+    config.backlog = 1024
+    config.accesslog = None
+    config.errorlog = None
+    if certificate:
+        config.certfile = certificate
+        config.keyfile = key
+    return config
+
+
+async def serve(
+    app: Starlette,
+    config: hypercorn.config.Config,
+    stop: Callable[[], Awaitable[None]],
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until ``stop`` returns."""
+    await hypercorn.trio.serve(app, config, shutdown_trigger=stop, task_status=task_status, mode="asgi")  # type: ignore[arg-type]  # Starlette is an ASGI 3 application
+
+
+Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
+
+
+def client_address(request: Request, proxies: Networks) -> str:
+    """The client's address: the connection's, or, from a trusted proxy, the last address in
+    X-Forwarded-For that is not a trusted proxy itself."""
+    address = request.client.host if request.client else ""
+    forwarded = [
+        part.strip() for part in request.headers.get("x-forwarded-for", "").split(",") if part.strip()
+    ]
+    while forwarded and _is_in(address, proxies):
+        address = forwarded.pop()
+    return address
+
+
+def _is_in(address: str, networks: Networks) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise BodyTooLarge
+    except ClientDisconnect:
+        return b""
+    return bytes(body)
+
+
+def _closing(text: str, status: int) -> Response:
+    """The rest of the body is not read, so the connection cannot be used again."""
+    return PlainTextResponse(text + "\n", status, {"connection": "close"})

@@ -1,0 +1,78 @@
+"""Putting an instance together: one gateway, its workers, two listeners, signals (protocol section 1.8)."""
+
+from __future__ import annotations
+
+import signal
+
+import structlog
+import trio
+
+from sft.config import Config
+from sft.plugin.manager import PluginManager
+from sft.plugin.values import DrainState
+from sft.server.gateway import Gateway
+from sft.server.http import hypercorn_config, operator_app, public_app, serve
+from sft.server.services import InstanceServices
+from sft.server.worker import Worker
+
+
+def run(config: Config, manager: PluginManager) -> None:
+    """Run an instance until a signal ends it. Blocks."""
+    trio.run(serve_instance, config, manager)
+
+
+async def serve_instance(
+    config: Config,
+    manager: PluginManager,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run until told to stop; ``task_status`` gets the URLs listened on."""
+    log = structlog.get_logger("instance")
+    worker = Worker(config, manager)
+    gateway = Gateway(config, manager, [worker])
+    worker.observer.on_call_started = gateway.call_started
+    worker.observer.on_call_ended = gateway.call_ended
+    stop = trio.Event()
+    services = InstanceServices(workers=1, snapshots=lambda: [worker.snapshots.newest])
+    routes = manager.http_routes(config, services)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(worker.run)
+        manager.run(nursery, services)
+        urls: list[str] = await nursery.start(
+            serve,
+            public_app(config, gateway, routes.public),
+            hypercorn_config(
+                config.server.listen,
+                config.limits.header_seconds,
+                config.server.certificate,
+                config.server.key,
+            ),
+            stop.wait,
+        )
+        await nursery.start(
+            serve,
+            operator_app(gateway, worker.snapshots.as_json, routes.operator),
+            hypercorn_config(config.server.operator_listen, config.limits.header_seconds),
+            stop.wait,
+        )
+        log.info("listening", urls=urls, announced=config.server.announced_url)
+        task_status.started(urls)
+        await _until_told_to_stop(gateway)
+        log.info("stopping")
+        manager.notify("sft_draining", state=DrainState.CLOSED)
+        stop.set()
+        worker.close()
+        nursery.cancel_scope.deadline = trio.current_time() + 2
+
+
+async def _until_told_to_stop(gateway: Gateway) -> None:
+    """SIGINT stops at once; SIGTERM drains: no new calls, stop when the last one has ended; a second
+    signal stops at once."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        if await anext(signals) == signal.SIGINT:
+            return
+        await gateway.drain()
+        with trio.CancelScope() as until_idle:
+            gateway.on_idle = until_idle.cancel
+            if not gateway.idle:
+                await anext(signals)

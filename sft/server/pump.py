@@ -1,0 +1,91 @@
+"""The one task of a worker: one private epoll, one timer heap, no await per packet.
+
+trio is told about a single descriptor, the epoll's own; what is readable inside it is served by plain
+calls, a bounded batch per wake-up (design: the packet path, rule 1).
+"""
+
+from __future__ import annotations
+
+import math
+import select
+from collections.abc import Callable
+
+import trio
+
+from sft.calls.timers import TimerHeap
+
+EVENTS_PER_WAKE_UP = 64
+
+
+class Pump:
+    """Calls ``on_readable(now)`` of watched descriptors and fires due timers.
+
+    ``on_error`` is told about any exception a callback lets out; it is a bug of ours or of a plugin,
+    and must not end the calls of everybody else.
+    """
+
+    def __init__(self, timers: TimerHeap, on_error: Callable[[BaseException], None]) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callable[[float], None]] = {}
+        self._timers = timers
+        self._scope: trio.CancelScope | None = None
+        self._on_error = on_error
+        timers.on_earlier = self._wake_at
+
+    def watch(self, fd: int, on_readable: Callable[[float], None]) -> None:
+        self._callbacks[fd] = on_readable
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        if self._callbacks.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    @property
+    def watched(self) -> int:
+        return len(self._callbacks)
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await self._run_until_timer()
+        finally:
+            self._epoll.close()
+
+    async def _run_until_timer(self) -> None:
+        """Serve descriptors until a deadline passes with nothing to read."""
+        timers = self._timers
+        with trio.CancelScope(deadline=_or_inf(timers.next_deadline)) as self._scope:
+            while True:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                now = trio.current_time()
+                self._serve(now)
+                due = timers.next_deadline
+                if due is not None and due <= now:
+                    self._fire(now)
+                    self._scope.deadline = _or_inf(timers.next_deadline)
+        self._scope = None
+        self._fire(trio.current_time())
+
+    def _serve(self, now: float) -> None:
+        for fd, _ in self._epoll.poll(0, EVENTS_PER_WAKE_UP):
+            callback = self._callbacks.get(fd)
+            if callback is None:
+                continue
+            try:
+                callback(now)
+            except Exception as error:
+                self._on_error(error)
+
+    def _fire(self, now: float) -> None:
+        try:
+            self._timers.run_due(now)
+        except Exception as error:
+            self._on_error(error)
+
+    def _wake_at(self, when: float) -> None:
+        if self._scope is not None and when < self._scope.deadline:
+            self._scope.deadline = when
+
+
+def _or_inf(when: float | None) -> float:
+    return math.inf if when is None else when

@@ -1,0 +1,152 @@
+"""A worker: one process' share of the calls. Takes request values, gives reply values.
+
+Everything that waits is here (one pump, background work of plugins, the period of snapshots);
+everything that decides is in :mod:`sft.calls` and below.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+import trio
+
+from sft.calls.calls import Calls
+from sft.calls.context import Context, Settings
+from sft.calls.requests import Ask, Load, Reply, Request
+from sft.calls.timers import TimerHeap
+from sft.config import Config
+from sft.errors import TransportError
+from sft.forwarding.engine import PythonEngine
+from sft.model import Drops, IceServer
+from sft.plugin.interfaces import Receive, Transport, TransportFactory
+from sft.plugin.manager import PluginManager
+from sft.server.lag import LoopLag
+from sft.server.observer import HookObserver
+from sft.server.pump import Pump
+from sft.server.services import WorkerServices
+from sft.server.snapshot import Snapshots
+from sft.webrtc.dtls import DtlsContext
+from sft.webrtc.ice import LiteAgent
+from sft.webrtc.peer import Peer
+
+
+class Worker:
+    """Make it inside a trio run, ``nursery.start(worker.run)``, then :meth:`handle` requests."""
+
+    def __init__(self, config: Config, manager: PluginManager, index: int = 0, workers: int = 1) -> None:
+        self._log = structlog.get_logger("worker")
+        self._config = config
+        self._manager = manager
+        self.timers = TimerHeap()
+        self.drops = Drops()
+        self.internal_errors = 0
+        self.pump = Pump(self.timers, self._internal_error)
+        self.services = WorkerServices(index, workers, self.pump, self.timers, self.drops)
+        self.observer = HookObserver(manager)
+        self.factories: Sequence[TransportFactory] = manager.transports(config, self.services)
+        identity = manager.dtls_identity()
+        dtls = DtlsContext(identity, manager.srtp_profiles())
+        self.calls = Calls(
+            Context(
+                settings=settings_of(config),
+                timers=self.timers,
+                observer=self.observer,
+                engine=manager.engine(config, self.services) or PythonEngine(self.drops),
+                drops=self.drops,
+                random=os.urandom,
+                wall=lambda now: time.time() + (now - trio.current_time()),
+                make_peer=partial(_make_peer, dtls),
+                fingerprint=identity.fingerprint,
+                open_transports=self._open_transports,
+                routes=self.services.routes,
+            )
+        )
+        self.lag = LoopLag(self.timers, trio.current_time())
+        self.snapshots = Snapshots(self)
+
+    @property
+    def index(self) -> int:
+        return self.services.worker
+
+    async def handle(self, request: Request) -> Reply:
+        """Answer one request of the gateway."""
+        if isinstance(request, Ask):
+            return self.load()
+        return self.calls.handle(request, trio.current_time())
+
+    def load(self) -> Load:
+        return Load(
+            calls=len(self.calls),
+            participants=self.calls.participants,
+            packets_per_second=self.snapshots.packets_per_second,
+            loop_lag=self.lag.worst(),
+            ports_free=min((factory.stats().ports_free for factory in self.factories), default=0),
+            draining=self.calls.draining,
+        )
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; then say goodbye to everybody and free what is held."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.pump.run)
+                nursery.start_soon(self._publish_snapshots)
+                self._manager.run(nursery, self.services)
+                task_status.started()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End all calls and close the transports. May be called twice."""
+        self.calls.end_all("server_stopped", trio.current_time())
+        self.lag.stop()
+        for factory in self.factories:
+            factory.close()
+
+    async def _publish_snapshots(self) -> None:
+        while True:
+            await trio.sleep(self._config.telemetry.snapshot_seconds)
+            self._manager.notify("sft_snapshot", snapshot=self.snapshots.take())
+
+    def _open_transports(self, receive: Receive, ice_servers: Sequence[IceServer]) -> Sequence[Transport]:
+        """One transport of each kind; a kind that has none left only counts if it is the last."""
+        transports: list[Transport] = []
+        failure: TransportError | None = None
+        for factory in self.factories:
+            try:
+                transports.append(factory.open(receive))
+            except TransportError as error:
+                failure = error
+                self._log.warning("transport_unavailable", transport=factory.name, reason=str(error))
+        if not transports:
+            raise failure or TransportError("no transport plugin is loaded")
+        return transports
+
+    def _internal_error(self, error: BaseException) -> None:
+        self.internal_errors += 1
+        self._log.error("internal_error", exc_info=error)
+
+
+def settings_of(config: Config) -> Settings:
+    """The part of the config that calls look at."""
+    limits, timers, media = config.limits, config.timers, config.media
+    return Settings(
+        url=config.server.announced_url,
+        audio_slots=media.audio_slots,
+        max_video_slots=media.max_video_slots,
+        participants_per_call=limits.participants_per_call,
+        participants_per_worker=limits.participants_per_worker,
+        pending_per_address=limits.pending_per_address,
+        offer_seconds=timers.offer_seconds,
+        connect_seconds=timers.connect_seconds,
+        silence_seconds=timers.silence_seconds,
+        ping_seconds=timers.ping_seconds,
+        roster_seconds=timers.roster_milliseconds / 1000,
+    )
+
+
+def _make_peer(dtls: DtlsContext, now: float) -> Peer:
+    return Peer(context=dtls, ice=LiteAgent(random=os.urandom), random=os.urandom, now=now)
