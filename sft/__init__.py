@@ -7,6 +7,11 @@ Plugin authors start here::
 
 from __future__ import annotations
 
+from pluggy import HookimplMarker
+
 from sft._version import __version__
 
-__all__ = ["__version__"]
+hookimpl = HookimplMarker("sft")
+"""Marks a function of a plugin as the implementation of the hook it is named after."""
+
+__all__ = ["__version__", "hookimpl"]

@@ -71,7 +71,7 @@ class Call:
         connection.on_established = lambda now: self._established(participant, connection, now)
         connection.on_message = lambda text, now: self._conversation.message(participant, text, now)
         connection.on_writable = lambda now: self.roster.writable(participant, now)
-        return Offered(connection.offer(), update=request.update, with_url=not (request.update and known))
+        return Offered(connection.offer(now), update=request.update, with_url=not (request.update and known))
 
     def answer(self, request: Answer, now: float) -> Reply:
         """The client's SDP answer to the newest offer."""

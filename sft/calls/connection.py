@@ -74,8 +74,9 @@ class Connection:
         """When the last authenticated packet of any kind came."""
         return max(self.peer.last_alive, self.endpoint.last_alive)
 
-    def offer(self) -> str:
+    def offer(self, now: float) -> str:
         """The complete SDP offer (protocol section 3.4); nothing is trickled."""
+        self.join.event(Event.OFFER, now)
         candidates = tuple(c for transport in self.transports for c in transport.candidates)
         random = self._context.random
         return write_offer(
@@ -85,7 +86,7 @@ class Connection:
                 host=candidates[0].host if candidates else "0.0.0.0",
                 ufrag=self.peer.ufrag,
                 pwd=self.peer.pwd,
-                fingerprint=self._context.fingerprint,
+                fingerprint=self.peer.fingerprint,
                 candidates=candidates,
                 lite=True,
                 simulcast=self.request.simulcast,

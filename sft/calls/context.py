@@ -65,7 +65,6 @@ class Context:
     wall: Callable[[float], float]
     """Monotonic now -> seconds since 1970."""
     make_peer: Callable[[float], Peer]
-    fingerprint: str
     open_transports: Callable[[Receive, Sequence[IceServer]], Sequence[Transport]]
     """Opens one transport per kind; raises TransportError when none can be had."""
     routes: dict[str, Receive]

@@ -9,7 +9,7 @@ from sft.model import ParticipantId
 
 if TYPE_CHECKING:
     from sft.calls.connection import Connection
-    from sft.signalling.messages import StreamRequest
+    from sft.signalling.entries import StreamRequest
 
 
 class Participant:

@@ -93,7 +93,7 @@ class LimitsConfig:
     header_seconds: time a client has for the head of a request
     body_seconds: time a client has for the body of a request
     joins_per_address_per_second: joins one IP address may ask for, on average
-    joins_per_address_burst: joins one IP address may ask for at once
+    joins_burst: joins one IP address may ask for at once
     pending_per_address: participants of one IP address that are not connected yet
     participants_per_call: participants of one call
     participants_per_worker: participants of one worker
@@ -104,7 +104,7 @@ class LimitsConfig:
     header_seconds: float = attrs.field(default=5.0, validator=ge(0.1))
     body_seconds: float = attrs.field(default=5.0, validator=ge(0.1))
     joins_per_address_per_second: float = attrs.field(default=20.0, validator=ge(0.01))
-    joins_per_address_burst: int = attrs.field(default=60, validator=ge(1))
+    joins_burst: int = attrs.field(default=60, validator=ge(1))
     pending_per_address: int = attrs.field(default=60, validator=ge(1))
     participants_per_call: int = attrs.field(default=500, validator=ge(1))
     participants_per_worker: int = attrs.field(default=2000, validator=ge(1))

@@ -31,16 +31,14 @@ import pluggy
 
 if TYPE_CHECKING:
     from sft.config import Config
-    from sft.model import DtlsIdentity, ParticipantId
+    from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, RosterEntry
     from sft.plugin.interfaces import CommonServices, Engine, GatewayServices, Services, TransportFactory
     from sft.plugin.nursery import PluginNursery
     from sft.plugin.values import (
         AuthRequest,
         DrainState,
-        EnvelopeVerdict,
         HttpRoutes,
         PlacementRequest,
-        RosterEntry,
         Snapshot,
         Verdict,
         WorkerLoad,
@@ -74,6 +72,26 @@ def sft_config_table() -> type[Any] | None:
         @hookimpl
         def sft_config_table() -> type[Greeting]:
             return Greeting
+    """
+
+
+@hookspec
+def sft_configure(config: Config) -> None:
+    """The configuration is read: take from it what the other hooks need.
+
+    config: the whole configuration, with ``config.table(cls)`` for the plugin's own table and
+    ``config.path(text)`` for paths relative to the file.
+
+    When: once, after ``sft_config_table`` of all plugins and before any other hook. Where: every
+    process, and ``sft-serve check``, before any trio run.
+
+    A fault *stops the start*; raise :class:`sft.errors.ConfigError` to name the key that is wrong.
+
+    Example::
+
+        @hookimpl
+        def sft_configure(config: Config) -> None:
+            banned.update(config.table(Bans).users)
     """
 
 
@@ -127,8 +145,8 @@ def sft_engine(config: Config, services: Services) -> Engine | None:
 def sft_place_call(request: PlacementRequest, workers: Sequence[WorkerLoad]) -> int | None:
     """Which worker hosts a new call. First result; the built-in plugin ``placement`` takes the least loaded.
 
-    request: the call and who asks for it. workers: all workers that can take a call now (running,
-    not draining, with a free port); never empty.
+    request: the call and who asks for it. workers: all that take new calls (running and not
+    draining), never empty.
     Returns: the ``worker`` of one of them; None: ask the next plugin.
 
     When: for the first participant of each call. Where: the gateway, in the task of the HTTP request.
@@ -164,7 +182,7 @@ def sft_authorize(request: AuthRequest) -> Verdict | None:
         @hookimpl
         def sft_authorize(request: AuthRequest) -> Verdict | None:
             if request.user in BANNED:
-                return Verdict.refuse(Status.INVALID, "banned")
+                return Verdict.refuse(Status.CREDENTIALS_INVALID, "banned")
             return None
     """
 

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import Enum, IntEnum, StrEnum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from sft.model import ParticipantId
 from sft.plugin.interfaces import TransportStats
+from sft.signalling.messages import Status
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
-
-
-class Status(IntEnum):
-    """What a client is told when it asks to join (``status`` of CONFCONN, protocol section 2.4.1)."""
-
-    OK = 0
-    OUTDATED = 1
-    INVALID = 2
-    EXPIRED = 3
-    LIMIT = 4
-    MAY_NOT_START = 5
 
 
 class DrainState(StrEnum):
@@ -33,17 +22,6 @@ class DrainState(StrEnum):
     DRAINING = "draining"
     """No new calls; live calls go on and still admit participants."""
     CLOSED = "closed"
-
-
-class EnvelopeVerdict(Enum):
-    """What happens to a key envelope."""
-
-    ALLOW = "allow"
-    """Deliver it now."""
-    REFUSE = "refuse"
-    """Forget it; the sender is not told."""
-    HOLD = "hold"
-    """Keep it and ask again every second and on each roster change, for at most 60 s; then refuse."""
 
 
 @attrs.frozen
@@ -69,7 +47,7 @@ class WorkerLoad:
     participants: int = 0
     calls: int = 0
     free_ports: int = 0
-    """Participants its transports could still take; the smallest of all its transports."""
+    """Participants its transports could still take."""
     draining: bool = False
 
 
@@ -105,22 +83,8 @@ class Verdict:
         return cls(Status.OK)
 
     @classmethod
-    def refuse(cls, status: Status = Status.INVALID, reason: str = "") -> Verdict:
+    def refuse(cls, status: Status = Status.CREDENTIALS_INVALID, reason: str = "") -> Verdict:
         return cls(status, reason)
-
-
-@attrs.frozen
-class RosterEntry:
-    """One participant of a call's roster."""
-
-    user: str
-    client: str
-    joined: int
-    """Join index: rises with every join and reconnect of the call, never reused."""
-
-    @property
-    def participant(self) -> ParticipantId:
-        return ParticipantId(self.user, self.client)
 
 
 @attrs.frozen(kw_only=True)

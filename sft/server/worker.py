@@ -48,8 +48,7 @@ class Worker:
         self.services = WorkerServices(index, workers, self.pump, self.timers, self.drops)
         self.observer = HookObserver(manager)
         self.factories: Sequence[TransportFactory] = manager.transports(config, self.services)
-        identity = manager.dtls_identity()
-        dtls = DtlsContext(identity, manager.srtp_profiles())
+        dtls = DtlsContext(manager.dtls_identity(), manager.srtp_profiles())
         self.calls = Calls(
             Context(
                 settings=settings_of(config),
@@ -60,7 +59,6 @@ class Worker:
                 random=os.urandom,
                 wall=lambda now: time.time() + (now - trio.current_time()),
                 make_peer=partial(_make_peer, dtls),
-                fingerprint=identity.fingerprint,
                 open_transports=self._open_transports,
                 routes=self.services.routes,
             )

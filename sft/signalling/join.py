@@ -81,11 +81,12 @@ REMOTE_EVENTS = frozenset({Event.ANSWER, Event.CONNECT, Event.OPEN})
 class JoinState:
     """Where one join stands. ``deadline``: when to send it ``Event.TIMEOUT``; None: no timer runs."""
 
-    __slots__ = ("deadline", "state")
+    __slots__ = ("_seconds", "deadline", "state")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, seconds: Mapping[Timer, float] = SECONDS) -> None:
+        self._seconds = seconds
         self.state = State.GATHERING
-        self.deadline: float | None = now + SECONDS[TIMERS[self.state]]
+        self.deadline: float | None = now + seconds[TIMERS[self.state]]
 
     def __repr__(self) -> str:
         return f"<JoinState {self.state.name} deadline={self.deadline}>"
@@ -106,5 +107,5 @@ class JoinState:
         self.state = after
         timer = TIMERS.get(after)
         if timer is not TIMERS.get(before):
-            self.deadline = None if timer is None else now + SECONDS[timer]
+            self.deadline = None if timer is None else now + self._seconds[timer]
         return after

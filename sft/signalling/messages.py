@@ -309,8 +309,16 @@ class KeyEnvelope(Message):
 MESSAGES: Mapping[str, type[Message]] = {
     message.TYPE: message
     for message in (
-        *(ConfConn, Setup, Update, Cancel),
-        *(Hangup, Ping, PropSync, ConfPart, ConfStreams, KeyEnvelope),
+        ConfConn,
+        Setup,
+        Update,
+        Cancel,
+        Hangup,
+        Ping,
+        PropSync,
+        ConfPart,
+        ConfStreams,
+        KeyEnvelope,
     )
 }
 

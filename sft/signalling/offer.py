@@ -25,8 +25,9 @@ SCTP_PORT = 5000
 # Clients read name and version: from "sftd 2.1" on they use slots (protocol section 3.4.2).
 TOOL = "sftd 5.0.1 (x86_64/linux)"
 
-# Ids are fixed by the protocol (section 3.4.3).
-AUDIO_LEVEL = "1 urn:ietf:params:rtp-hdrext:ssrc-audio-level vad=on"
+# Ids are fixed by the protocol (section 3.4.3). The audio level's "vad=on" is its default (RFC 6464
+# section 4) and left out: aiortc cannot read an extension with parameters.
+AUDIO_LEVEL = "1 urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 ABS_SEND_TIME = "2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 TRANSPORT_CC = "3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 RTP_STREAM_ID = "4 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"

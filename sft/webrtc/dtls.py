@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
 from sft.errors import BadPacket, LocalError
-from sft.model import DtlsIdentity, Drop, RandomBytes, SrtpParameters
+from sft.model import Drop, DtlsIdentity, RandomBytes, SrtpParameters
 from sft.webrtc.srtp import PROFILES
 
 MTU: Final = 1200
@@ -189,7 +189,10 @@ class DtlsSession:
         """Encrypt one packet of application data (an SCTP packet)."""
         if self.srtp is None or self.closed is not None:
             raise LocalError("DTLS carries no data now")
-        self._connection.send(data)
+        try:
+            self._connection.send(data)
+        except SSL.Error as error:
+            self._close(f"DTLS failed: {_explain(error)}")
         self._collect()
 
     def handle_timeout(self, now: float) -> None:

@@ -53,9 +53,22 @@ class Peer:
     as a check was answered, which may be before their SDP answer reaches us.
     """
 
-    __slots__ = ("_closed", "_dtls", "_events", "_ice", "_outbox", "_random", "_sctp", "_selected", "_context")
+    __slots__ = (
+        "_closed",
+        "_context",
+        "_created",
+        "_dtls",
+        "_events",
+        "_ice",
+        "_must_start",
+        "_outbox",
+        "_random",
+        "_sctp",
+        "_selected",
+    )
 
-    def __init__(self, *, context: DtlsContext, ice: IceAgent, random: RandomBytes) -> None:
+    def __init__(self, *, context: DtlsContext, ice: IceAgent, random: RandomBytes, now: float) -> None:
+        self._created = now
         self._context = context
         self._ice = ice
         self._random = random
@@ -63,6 +76,7 @@ class Peer:
         self._sctp: SctpAssociation | None = None
         self._selected: Path | None = None
         self._closed = False
+        self._must_start = False  # we are DTLS client and wait for a path
         self._events: list[PeerEvent] = []
         self._outbox: list[tuple[Base, bytes, Address]] = []
 
@@ -82,11 +96,10 @@ class Peer:
         return self._context.identity.fingerprint
 
     @property
-    def last_alive(self) -> float | None:
-        """When the last authenticated packet came: a STUN check with integrity, a DTLS record that
-        decrypts. None: never yet."""
-        times = [when for when in (self._ice.last_alive, self._dtls.last_alive) if when is not None]
-        return max(times, default=None)
+    def last_alive(self) -> float:
+        """When the last authenticated packet came (a STUN check with integrity, a DTLS record that
+        decrypts); before the first, when the peer was made."""
+        return max(self._created, self._ice.last_alive or 0.0, self._dtls.last_alive or 0.0)
 
     @property
     def deadline(self) -> float | None:
@@ -119,6 +132,7 @@ class Peer:
         self._ice.set_remote(remote.ufrag, remote.pwd, remote.candidates, now)
         if remote.setup == "passive" and self._dtls.is_server:
             self._dtls = DtlsSession(self._context, is_server=False)
+            self._must_start = True
         self._dtls.set_fingerprints(remote.fingerprints)
         self._advance(now)
 
@@ -126,18 +140,14 @@ class Peer:
         """Take one datagram that is not SRTP. ``base`` is only handed back, as where to answer from."""
         if self._closed:
             return
-        kind = classify(data)
+        bad = None
         try:
-            if kind is Kind.STUN:
-                self._ice.receive_untrusted(base, data, address, now)
-            elif kind is Kind.DTLS:
-                if not self._ice.is_validated(base, address):
-                    raise BadPacket(Drop.DTLS_NO_PATH)
-                self._receive_dtls_untrusted(data, now)
-            else:
-                raise BadPacket(Drop.UNKNOWN_PROTOCOL if data else Drop.EMPTY, kind.name)
-        finally:
-            self._advance(now)
+            self._take_untrusted(base, data, address, now)
+        except BadPacket as error:
+            bad = error  # what came before the fault still counts
+        bad = self._advance(now) or bad
+        if bad is not None:
+            raise bad
 
     def send_message(self, text: str, now: float) -> None:
         """Send one text message on the data channel. ``LocalError``: no channel is open."""
@@ -158,43 +168,73 @@ class Peer:
 
     def close(self, now: float) -> None:
         """Abort SCTP and say close_notify; drain once more, then forget the peer. No event follows."""
-        if self._closed:
-            return
-        if self._sctp is not None:
-            self._sctp.close(now)
-        self._advance(now)
-        self._shut()
-        self._events.clear()
+        if not self._closed:
+            self._shut(now)
+            self._events.clear()
 
-    def _receive_dtls_untrusted(self, data: bytes, now: float) -> None:
-        bad = None
-        try:
+    def _take_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> None:
+        kind = classify(data)
+        if kind is Kind.STUN:
+            self._ice.receive_untrusted(base, data, address, now)
+        elif kind is not Kind.DTLS:
+            raise BadPacket(Drop.UNKNOWN_PROTOCOL if data else Drop.EMPTY, kind.name)
+        elif not self._ice.is_validated(base, address):
+            raise BadPacket(Drop.DTLS_NO_PATH)
+        else:
             self._dtls.receive_untrusted(data, now)
-        except BadPacket as error:  # what came before the fault still counts
-            bad = error
-        self._start_sctp(now)
-        for packet in self._dtls.received():
-            try:
-                if self._sctp is not None:
-                    self._sctp.receive_untrusted(packet, now)
-            except BadPacket as error:
-                bad = error
-        if bad is not None:
-            raise bad
 
-    def _start_sctp(self, now: float) -> None:
-        """Once the peer is verified: announce the keys, bring up the association."""
-        if self._sctp is None and self._dtls.srtp is not None and self._dtls.closed is None:
-            self._events.append(Connected(self._dtls.srtp))
-            self._sctp = SctpAssociation(self._random, now, is_server=self._dtls.is_server)
+    def _advance(self, now: float) -> BadPacket | None:
+        """Carry whatever one layer has for the next, bottom to top and down again.
 
-    def _advance(self, now: float) -> None:
-        """Carry everything one layer up or down that is on its way."""
-        if self._closed:
-            return
-        self._outbox += self._ice.datagrams()
+        Returns the last fault in what DTLS carried.
+        """
+        self._advance_path(now)
+        bad = self._advance_association(now)
+        self._flush()
+        reason = self._ice.failed or self._dtls.closed or (self._sctp and self._sctp.closed)
+        if reason:
+            self._shut(now)
+            self._events.append(Closed(reason))
+        return bad
+
+    def _advance_path(self, now: float) -> None:
         selected = self._ice.selected
         if selected is not None and selected is not self._selected:
             self._selected = selected
             self._events.append(PathSelected(selected.base, selected.address))
-        ...
+        if self._must_start and self._ice.path is not None:
+            self._must_start = False
+            self._dtls.start(now)
+
+    def _advance_association(self, now: float) -> BadPacket | None:
+        if self._sctp is None:
+            if self._dtls.srtp is None or self._dtls.closed is not None:
+                return None
+            self._events.append(Connected(self._dtls.srtp))
+            self._sctp = SctpAssociation(self._random, now, is_server=self._dtls.is_server)
+        bad = None
+        for packet in self._dtls.received():
+            try:
+                self._sctp.receive_untrusted(packet, now)
+            except BadPacket as error:
+                bad = error
+        self._events += (event for event in self._sctp.events() if not isinstance(event, Closed))
+        return bad
+
+    def _flush(self) -> None:
+        """Encrypt what SCTP has to say and address everything."""
+        if self._sctp is not None and self._dtls.closed is None:
+            for packet in self._sctp.datagrams():
+                self._dtls.send(packet)
+        self._outbox += self._ice.datagrams()
+        path = self._ice.path
+        if path is not None:
+            self._outbox += ((path.base, data, path.address) for data in self._dtls.datagrams())
+
+    def _shut(self, now: float) -> None:
+        self._closed = True
+        if self._sctp is not None:
+            self._sctp.close(now)
+        self._flush()
+        self._dtls.close()
+        self._flush()

@@ -21,6 +21,7 @@ def test_the_setup_timer_covers_gathering_and_the_wait_for_the_answer() -> None:
     assert join.deadline == 110.0
     join.event(Event.OFFER, 104.0)
     assert join.deadline == 110.0
+    assert repr(join) == "<JoinState OFFERED deadline=110.0>"
 
 
 def test_the_connection_timer_runs_from_the_answer_until_the_channel_opens() -> None:

@@ -1,0 +1,153 @@
+"""A slot: one send-only stream the server offers a receiver; its SSRC never changes."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from sft.forwarding.source import CLOCK_RATES, Source, Stored
+from sft.model import MediaKind
+
+if TYPE_CHECKING:
+    from sft.forwarding.endpoint import Endpoint
+    from sft.plugin.interfaces import EngineSlot
+
+HISTORY = 4
+"""Attachments remembered to answer NACKs that reach back behind a switch."""
+
+
+class Attachment:
+    """Which packets a stretch of a slot's outgoing numbers was made of."""
+
+    __slots__ = ("csrc", "first", "last", "ring", "sequence_offset", "timestamp_offset")
+
+    def __init__(self, source: Source, first: int, sequence_offset: int, timestamp_offset: int) -> None:
+        self.ring: list[Stored | None] = source.ring
+        self.csrc = source.csrc
+        self.first = first  # extended outgoing sequence numbers, both inclusive
+        self.last: int | None = None  # None: still attached
+        self.sequence_offset = sequence_offset
+        self.timestamp_offset = timestamp_offset
+
+
+class Slot:
+    """Nothing here is touched per packet: numbers and counts are derived from the source's."""
+
+    __slots__ = (
+        "_octets",
+        "_packets",
+        "_sequence",
+        "_time",
+        "_timestamp",
+        "attachments",
+        "engine_slot",
+        "first_number",
+        "kind",
+        "label",
+        "lost",
+        "mid",
+        "pending",
+        "quality",
+        "receiver",
+        "repeated",
+        "repeats",
+        "since",
+        "source",
+        "ssrc",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        receiver: Endpoint,
+        kind: MediaKind,
+        mid: str,
+        ssrc: int,
+        label: str,
+        sequence: int,
+        timestamp: int,
+    ) -> None:
+        """``sequence`` (below 2^15, so that SRTP's roll-over counter starts in step) and ``timestamp``
+        are the first to go out."""
+        self.receiver = receiver
+        self.kind = kind
+        self.mid = mid
+        self.ssrc = ssrc
+        self.label = label
+        """UUID text: CNAME, stream and track id at once (protocol section 3.4.3)."""
+        self.engine_slot: EngineSlot | None = None
+
+        self.source: Source | None = None
+        self.since = 0.0
+        """When the source was attached."""
+        self.first_number = 0
+        """The source's number the attachment began with."""
+        self.attachments: deque[Attachment] = deque(maxlen=HISTORY)
+        self._sequence = sequence - 1  # last sent, extended
+        self._timestamp = timestamp - 1
+        self._time: float | None = None  # when that was
+        self._packets = 0
+        self._octets = 0
+
+        # Video: what CONFSTREAMS asked for, and the layer whose keyframe is awaited.
+        self.wanted: Endpoint | None = None
+        self.quality = 0
+        self.pending: Source | None = None
+
+        self.repeated: dict[int, tuple[int, float]] = {}  # number -> (times, last time); see repair.py
+        self.repeats = 0
+        self.lost = 0
+        """Cumulative loss as the receiver last reported it."""
+
+    def attach(self, source: Source, now: float) -> None:
+        """Go on with this source from its newest packet on, which has not been counted yet.
+
+        The sequence goes on by one, the timestamp by the time that has passed. The caller calls
+        ``source.reroute()`` when it has attached all slots.
+        """
+        number = source.numbering.last
+        elapsed = 0.0 if self._time is None else now - self._time
+        timestamp = self._timestamp + max(1, int(elapsed * CLOCK_RATES[self.kind]))
+        sequence_offset = self._sequence + 1 - number
+        timestamp_offset = timestamp - source.timestamp & 0xFFFFFFFF
+        self.source = source
+        self.since = now
+        self.first_number = number
+        self.attachments.append(Attachment(source, self._sequence + 1, sequence_offset, timestamp_offset))
+        self._packets -= source.packets
+        self._octets -= source.octets
+        source.slots[self] = None
+        if self.engine_slot is not None:
+            self.engine_slot.attach(sequence_offset & 0xFFFF, timestamp_offset)
+
+    def detach(self) -> Source | None:
+        """Stop; returns the source, whose ``reroute()`` the caller calls."""
+        source = self.source
+        if source is None:
+            return None
+        self._sequence = self.last_sequence
+        self._timestamp = source.timestamp + self.attachments[-1].timestamp_offset
+        self._time = source.arrival
+        self._packets += source.packets
+        self._octets += source.octets
+        self.attachments[-1].last = self._sequence
+        self.source = None
+        del source.slots[self]
+        return source
+
+    @property
+    def last_sequence(self) -> int:
+        """Extended sequence number of the newest packet sent."""
+        if self.source is None:
+            return self._sequence
+        return self.source.numbering.last + self.attachments[-1].sequence_offset
+
+    @property
+    def packets(self) -> int:
+        """Packets sent, repeats included."""
+        return self._packets + self.repeats + (self.source.packets if self.source else 0)
+
+    @property
+    def octets(self) -> int:
+        """Payload bytes sent, without repeats."""
+        return self._octets + (self.source.octets if self.source else 0)

@@ -1,0 +1,17 @@
+"""The plugins that are always there; they are asked last, and prove that the hooks suffice."""
+
+from __future__ import annotations
+
+from sft.plugin.builtin import dtls, log, placement, srtp
+from sft.plugin.builtin.credentials import Credentials
+
+
+def builtin_plugins() -> dict[str, object]:
+    """Fresh ones, by name."""
+    return {
+        "credentials": Credentials(),
+        "dtls": dtls,
+        "log": log,
+        "placement": placement,
+        "srtp": srtp,
+    }

@@ -1,0 +1,205 @@
+/**
+ * One RTCPeerConnection with the server, from its offer to its end.
+ *
+ * The server's offer has the m-lines `audio` and `video` for what we send, `data`, then the slots: send-only
+ * audio, then send-only video. Nothing is trickled.
+ */
+
+import { SftError } from './signalling.js';
+
+const GATHERING_LIMIT = 2000; // ms
+const LAYERS = {
+  l: { scaleResolutionDownBy: 2, maxBitrate: 250_000 },
+  h: { scaleResolutionDownBy: 1, maxBitrate: 1_500_000 },
+};
+
+/**
+ * Events: 'open' (the data channel), 'message' (detail: the parsed JSON object; not before start()), 'lost' (detail: why; once,
+ * also when it never opened). None after close().
+ */
+export class Connection extends EventTarget {
+  #pc;
+  #crypto;
+  #channel = null;
+  #audio = null; // transceivers of what we send
+  #video = null;
+  #held = []; // messages that came before start()
+  #over = false;
+
+  /** Slots in the order of the offer: {mid, receiver, track, kid}; kid: whose frames came last, or null. */
+  audioSlots = [];
+  videoSlots = [];
+
+  /** @param {number} number counts this page's connections @param {bigint} kid @param {FrameCrypto} crypto */
+  constructor(number, kid, crypto, iceServers) {
+    super();
+    this.number = number;
+    this.kid = kid;
+    this.#crypto = crypto;
+    this.#pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require', iceServers });
+    this.#pc.ondatachannel = ({ channel }) => this.#useChannel(channel);
+    this.#pc.onconnectionstatechange = () => {
+      if (this.#pc.connectionState === 'failed') this.#lose('network');
+    };
+  }
+
+  /** Whether the offer and answer let us send. */
+  get sendsAudio() {
+    return this.#audio?.currentDirection === 'sendrecv';
+  }
+
+  get sendsVideo() {
+    return this.#video?.currentDirection === 'sendrecv';
+  }
+
+  get isOpen() {
+    return this.#channel?.readyState === 'open';
+  }
+
+  /**
+   * Take the server's offer, and give the answer with all candidates in it. The transforms are in place
+   * before any track is, so no frame can leave unencrypted.
+   */
+  async answer(offer, { audioTrack, videoTrack }) {
+    await this.#crypto.open(this.number, this.kid);
+    await this.#pc.setRemoteDescription({ type: 'offer', sdp: offer });
+    const transceivers = this.#pc.getTransceivers();
+    this.#audio = transceivers.find(({ mid }) => mid === 'audio');
+    this.#video = transceivers.find(({ mid }) => mid === 'video');
+    for (const transceiver of transceivers) {
+      const { mid, receiver } = transceiver;
+      receiver.transform = this.#crypto.receiveTransform(this.number, mid);
+      if (transceiver === this.#audio || transceiver === this.#video) {
+        transceiver.sender.transform = this.#crypto.sendTransform(this.number);
+      } else {
+        const slots = receiver.track.kind === 'audio' ? this.audioSlots : this.videoSlots;
+        slots.push({ mid, receiver, track: receiver.track, kid: null });
+      }
+    }
+    await this.#attach(this.#audio, audioTrack);
+    await this.#attach(this.#video, videoTrack);
+    await this.#setLayers();
+    await this.#pc.setLocalDescription();
+    await this.#gathered();
+    return this.#pc.localDescription.sdp;
+  }
+
+  async #attach(transceiver, track) {
+    if (!transceiver || !track) return;
+    transceiver.direction = 'sendrecv';
+    await transceiver.sender.replaceTrack(track);
+  }
+
+  async #setLayers() {
+    if (!this.#video) return;
+    const parameters = this.#video.sender.getParameters();
+    for (const encoding of parameters.encodings) Object.assign(encoding, LAYERS[encoding.rid] ?? {});
+    await this.#video.sender.setParameters(parameters);
+  }
+
+  #gathered() {
+    return new Promise((resolve) => {
+      if (this.#pc.iceGatheringState === 'complete') return resolve();
+      const timer = setTimeout(resolve, GATHERING_LIMIT);
+      this.#pc.addEventListener('icegatheringstatechange', () => {
+        if (this.#pc.iceGatheringState !== 'complete') return;
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  #useChannel(channel) {
+    if (this.#channel) return; // the first one announced counts
+    this.#channel = channel;
+    const opened = () => this.dispatchEvent(new Event('open'));
+    if (channel.readyState === 'open') queueMicrotask(opened);
+    else channel.onopen = opened;
+    channel.onclose = () => this.#lose('closed');
+    channel.onmessage = ({ data }) => {
+      if (this.#held) this.#held.push(data);
+      else this.#deliver(data);
+    };
+  }
+
+  #deliver(data) {
+    if (this.#over) return;
+    try {
+      this.dispatchEvent(new CustomEvent('message', { detail: JSON.parse(data) }));
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+    }
+  }
+
+  /** Have messages delivered from now on, also those that have come already. */
+  start() {
+    const held = this.#held ?? [];
+    this.#held = null;
+    held.forEach((data) => this.#deliver(data));
+  }
+
+  #lose(why) {
+    if (this.#over) return;
+    this.close();
+    this.dispatchEvent(new CustomEvent('lost', { detail: why }));
+  }
+
+  /** Resolves when the channel is open, rejects when that becomes impossible or takes too long (ms). */
+  opened(limit) {
+    const promise = new Promise((resolve, reject) => {
+      const fail = () => reject(new SftError('media-unreachable'));
+      this.addEventListener('open', resolve, { once: true });
+      this.addEventListener('lost', fail, { once: true });
+      setTimeout(fail, limit);
+    });
+    promise.catch(() => {}); // it may fail before somebody waits for it
+    return promise;
+  }
+
+  /** Send a message if the channel is open. */
+  send(message) {
+    if (this.isOpen) this.#channel.send(JSON.stringify(message));
+  }
+
+  replaceAudioTrack(track) {
+    return this.#audio.sender.replaceTrack(track);
+  }
+
+  replaceVideoTrack(track) {
+    return this.#video.sender.replaceTrack(track);
+  }
+
+  /** The track of the slot whose newest frames came under this KID, or null. */
+  audioTrackOf(kid) {
+    return this.audioSlots.find((slot) => slot.kid === kid)?.track ?? null;
+  }
+
+  /** Note whose frames a slot carries now. */
+  setSource(mid, kid) {
+    const slot = [...this.audioSlots, ...this.videoSlots].find((one) => one.mid === mid);
+    if (slot) slot.kid = kid;
+  }
+
+  /** How loud each CSRC of the audio slots was in the last half second: Map of SSRC to 0..1. */
+  levels() {
+    const levels = new Map();
+    const recent = performance.timeOrigin + performance.now() - 500;
+    for (const { receiver } of this.audioSlots) {
+      for (const { source, audioLevel, timestamp } of receiver.getContributingSources()) {
+        if (timestamp >= recent) levels.set(source, audioLevel ?? 0);
+      }
+    }
+    return levels;
+  }
+
+  getStats() {
+    return this.#pc.getStats();
+  }
+
+  close() {
+    if (this.#over) return;
+    this.#over = true;
+    this.#pc.close();
+    this.#crypto.close(this.number);
+  }
+}

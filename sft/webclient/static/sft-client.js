@@ -1,0 +1,432 @@
+/**
+ * A client of the SFT, without any user interface: end-to-end encrypted calls from a browser.
+ *
+ *     import { SftClient } from './sft-client.js';
+ *
+ *     const client = await SftClient.create({ server, callName: 'tea', secret, name: 'Ann' });
+ *     client.addEventListener('roster', () => draw(client.participants));
+ *     client.addEventListener('slots', () => attach(client.audioTracks, (id) => client.videoTrackOf(id)));
+ *     await client.setAudioTrack(microphone);
+ *     await client.join();                       // SftError with a code if that fails
+ *     client.requestVideo([{ userid, quality: QUALITY.high }]);
+ *     await client.leave();
+ *
+ * Events (all of class Event; look at the client's properties for what has changed):
+ *     'state'   `state`: idle, connecting, connected, reconnecting, closing, closed; `error` says why it closed
+ *     'roster'  `participants` changed: see Participant in roster.js
+ *     'slots'   `audioTracks` or some `videoTrackOf(userid)` changed
+ *     'failure' frames that cannot be decrypted keep coming; detail: {code, kid}; at most one a second
+ *
+ * Protocol: two HTTP requests (CONFCONN and the SDP answer), then JSON messages on the data channel that
+ * the server opens. Names and KIDs travel in sealed envelopes (secrets.js), frames are SFrame (sframe.js).
+ */
+
+import { Connection } from './connection.js';
+import { FrameCrypto } from './frame-crypto.js';
+import { LocalMedia } from './local-media.js';
+import { Messages } from './messages.js';
+import { Roster } from './roster.js';
+import { CallKeys, callIdOf, newKid, randomHex } from './secrets.js';
+import { Server, SftError } from './signalling.js';
+import { arrangeStreams } from './streams.js';
+
+export { SftError } from './signalling.js';
+
+export const VERSION = '0.1.0';
+export const QUALITY = Object.freeze({ any: 0, low: 1, high: 2 });
+
+const PING_EVERY = 5000; // ms; the server drops a participant after 20 s without one
+const PINGS_TO_MISS = 4;
+const CONNECT_LIMIT = 15000; // ms from CONFCONN to the open data channel
+const ROSTER_LIMIT = 10000; // ms from the open data channel to the first CONFPART
+const HANGUP_LIMIT = 1000;
+const BACKOFF = [0, 1000, 2000, 4000, 8000]; // ms before each attempt to reconnect; the last one repeats
+
+export class SftClient extends EventTarget {
+  #options;
+  #keys;
+  #crypto;
+  #messages;
+  #server;
+  #roster;
+  #connection = null;
+  #connections = 0;
+  #round = null; // promise of the exchange that is under way
+  #media = new LocalMedia();
+  #wanted = []; // what requestVideo was last given
+  #streams = []; // what the server was told: index = video slot
+  #missedPings = 0;
+  #pingTimer = null;
+  #rosterCame = null; // resolves the wait for the first CONFPART of a connection
+  #wake = null; // ends the pause before the next attempt to reconnect
+  #hungUp = null;
+
+  state = 'idle';
+  error = null;
+
+  /**
+   * @param {object} options
+   * @param {string} options.server base URL of the SFT
+   * @param {string} options.callName
+   * @param {Uint8Array} options.secret 16 bytes, the same for all in the call
+   * @param {string} options.name what the others are shown
+   * @param {(participant: Participant) => boolean} [options.approve] whom to let hear and see us, and to
+   *     hear and see; by default those who hold our secret
+   * @param {number} [options.videoStreams] how many videos to be offered at a time, 0 to 32
+   * @param {RTCIceServer[]} [options.iceServers]
+   * @param {string} [options.username] and credential: if the server asks for them
+   * @param {boolean} [options.logFrames] keep the list of used KIDs and counters (for tests)
+   */
+  static async create(options) {
+    const client = new SftClient();
+    client.callId = await callIdOf(options.callName);
+    client.#options = {
+      approve: (participant) => participant.sealed === 'open',
+      videoStreams: 9,
+      iceServers: [],
+      ...options,
+    };
+    client.userid = randomHex(16);
+    client.#server = new Server(options.server, client.callId);
+    client.#messages = new Messages(client.callId, client.userid);
+    client.#keys = await CallKeys.create(options.secret, client.callId);
+    client.#roster = new Roster(client.userid);
+    client.#crypto = new FrameCrypto(client.#keys.baseKey, { log: options.logFrames });
+    client.#crypto.addEventListener('source', ({ detail }) => client.#sourceChanged(detail));
+    client.#crypto.addEventListener('failure', ({ detail }) => client.#emit('failure', detail));
+    return client;
+  }
+
+  // What is known ------------------------------------------------------------------------------------
+
+  /** The same for all who hold the secret: four groups of four digits. */
+  get verificationCode() {
+    return this.#keys.code;
+  }
+
+  /** Everybody in the call, oneself among them, in the order of their joining. */
+  get participants() {
+    return this.#roster.all;
+  }
+
+  /** Whether we let this participant hear and see us. */
+  approves(participant) {
+    return !participant.isSelf && Boolean(this.#options.approve(participant));
+  }
+
+  /** The KID of the current connection, a BigInt; null without one. */
+  get kid() {
+    return this.#connection?.kid ?? null;
+  }
+
+  /** Tracks of all audio slots. Play them all: who is heard in which changes from moment to moment. */
+  get audioTracks() {
+    return this.#connection?.audioSlots.map(({ track }) => track) ?? [];
+  }
+
+  /** The track of the video slot that carries this participant's frames now, or null. */
+  videoTrackOf(userid) {
+    const index = this.#streams.findIndex((stream) => stream?.userid === userid);
+    const slot = this.#connection?.videoSlots[index];
+    const { kid } = this.#roster.get(userid) ?? {};
+    return slot && kid != null && slot.kid === kid ? slot.track : null;
+  }
+
+  /** The track of the audio slot that carried this participant's newest frames, or null. */
+  audioTrackOf(userid) {
+    const { kid } = this.#roster.get(userid) ?? {};
+    return kid == null ? null : (this.#connection?.audioTrackOf(kid) ?? null);
+  }
+
+  /** How loud others are now: Map of userid to 0..1. */
+  levels() {
+    const levels = new Map();
+    for (const [ssrc, level] of this.#connection?.levels() ?? []) {
+      const participant = this.#roster.ofSsrc(ssrc);
+      if (participant) levels.set(participant.userid, level);
+    }
+    return levels;
+  }
+
+  /** @returns {Promise<{counters: object, frames: Array | null}>} of the encryption; see sframe-worker.js */
+  counters() {
+    return this.#crypto.counters();
+  }
+
+  /** @returns {Promise<RTCStatsReport | null>} */
+  async getStats() {
+    return (await this.#connection?.getStats()) ?? null;
+  }
+
+  // Joining and leaving ------------------------------------------------------------------------------
+
+  /** Join the call. Rejects with SftError; the client is then closed. */
+  async join() {
+    this.#setState('connecting');
+    try {
+      await this.#establish(false);
+      this.#setState('connected');
+    } catch (error) {
+      this.#close(error);
+      throw error;
+    }
+  }
+
+  /** Say goodbye, and close. */
+  async leave() {
+    if (this.state === 'closed') return;
+    const said = new Promise((resolve) => {
+      this.#hungUp = resolve;
+      this.#connection?.addEventListener('lost', resolve);
+      setTimeout(resolve, this.#connection?.isOpen ? HANGUP_LIMIT : 0);
+    });
+    this.hangUp();
+    await said;
+    this.#close(null);
+  }
+
+  /** Only say goodbye: for `pagehide`, when there is no time to wait. */
+  hangUp() {
+    this.state = 'closing'; // from now on a lost connection is what we want
+    this.#send(this.#messages.plain('HANGUP'));
+  }
+
+  /** Try at once to reconnect, for instance when the browser says it is online again. */
+  retryNow() {
+    this.#wake?.();
+  }
+
+  // What we send -------------------------------------------------------------------------------------
+
+  /** The microphone, or null. Without one when joining, the first one takes a new connection. */
+  async setAudioTrack(track) {
+    this.#media.audioTrack = track;
+    await this.#applyTracks();
+  }
+
+  /** Camera or screen, or null. The first one after joining without takes a new connection. */
+  async setVideoTrack(track, { screen = false } = {}) {
+    this.#media.setVideo(track, screen);
+    await this.#applyTracks();
+    this.#sendProps();
+  }
+
+  /** Only tells the others; switching the track off (`enabled`) is up to the caller. */
+  setMuted(muted) {
+    this.#media.setMuted(muted);
+    this.#sendProps();
+  }
+
+  /** Change the name the others are shown; not before `join` has an effect on them. */
+  async setName(name) {
+    this.#options.name = name;
+    if (this.#connection?.isOpen) await this.#sendEnvelope();
+  }
+
+  /**
+   * Whose video to get: [{userid, quality}], the most wanted first; as many as there are slots. Those who
+   * stay keep their slot.
+   */
+  requestVideo(wanted) {
+    this.#wanted = wanted;
+    const present = wanted.filter(({ userid }) => this.#roster.get(userid));
+    const slots = this.#connection?.videoSlots.length ?? 0;
+    const streams = arrangeStreams(this.#streams, present.slice(0, slots));
+    if (streams.length === 0 || JSON.stringify(streams) === JSON.stringify(this.#streams)) return;
+    this.#streams = streams;
+    this.#send(this.#messages.streams(streams));
+    this.#emit('slots');
+  }
+
+  /** Approve again, after the answer of `approve` has changed. */
+  reconsider() {
+    this.#announceAndApprove();
+  }
+
+  // One exchange: CONFCONN, SETUP or UPDATE, the answer, the data channel -----------------------------------
+
+  #establish(update) {
+    this.#round ??= this.#exchange(update).finally(() => {
+      this.#round = null;
+    });
+    return this.#round;
+  }
+
+  /** Ends with the first CONFPART on the new connection. */
+  async #exchange(update) {
+    const connection = new Connection(++this.#connections, newKid(), this.#crypto, this.#options.iceServers);
+    const opened = connection.opened(CONNECT_LIMIT);
+    connection.addEventListener('message', ({ detail }) => this.#receive(connection, detail));
+    connection.addEventListener('lost', ({ detail }) => this.#lost(connection, detail));
+    try {
+      const offer = await this.#server.post(this.#messages.confConn(update, { ...this.#options, version: VERSION }));
+      if (offer.type === 'CONFCONN') throw SftError.refused(offer.status);
+      if (typeof offer.sdp !== 'string') throw new SftError('protocol', offer.type);
+      const sdp = await connection.answer(offer.sdp, this.#media);
+      await this.#server.post(this.#messages.answer(offer.type, sdp, this.#media.props), offer.url);
+      await opened;
+      if (this.state.startsWith('clos')) throw new SftError('left');
+      await this.#use(connection);
+    } catch (error) {
+      connection.close();
+      throw error instanceof SftError ? error : new SftError('protocol', error.message);
+    }
+  }
+
+  /** From here on this is the connection; ends with its first CONFPART. */
+  async #use(connection) {
+    this.#connection?.close();
+    this.#connection = connection;
+    this.#streams = [];
+    this.#missedPings = 0;
+    const roster = new Promise((resolve, reject) => {
+      this.#rosterCame = resolve;
+      setTimeout(() => reject(new SftError('protocol', 'no roster')), ROSTER_LIMIT);
+      connection.addEventListener('lost', () => reject(new SftError('media-unreachable')));
+    });
+    this.#sendProps();
+    this.#sendEnvelope();
+    clearInterval(this.#pingTimer);
+    this.#pingTimer = setInterval(() => this.#ping(), PING_EVERY);
+    connection.start();
+    await roster;
+  }
+
+  #ping() {
+    if (this.#missedPings >= PINGS_TO_MISS) return this.#lost(this.#connection, 'no answer');
+    this.#missedPings++;
+    this.#send(this.#messages.plain('PING'));
+  }
+
+  /** Tracks that the connection cannot carry as it was negotiated take a new connection. */
+  async #applyTracks() {
+    if (this.state === 'reconnecting') return; // the next connection starts with them
+    await this.#round?.catch(() => {});
+    const connection = this.#connection;
+    if (this.state !== 'connected' || !connection) return;
+    if (this.#media.fits(connection)) return this.#media.apply(connection);
+    try {
+      await this.#establish(true);
+    } catch {
+      this.#lost(this.#connection, 'no update');
+    }
+  }
+
+  async #lost(connection, why) {
+    if (connection !== this.#connection || this.state !== 'connected') return;
+    clearInterval(this.#pingTimer);
+    connection.close();
+    this.lossReason = why;
+    this.#setState('reconnecting');
+    for (let attempt = 0; this.state === 'reconnecting'; attempt++) {
+      await this.#pause(BACKOFF[Math.min(attempt, BACKOFF.length - 1)]);
+      if (this.state !== 'reconnecting') return;
+      try {
+        await this.#establish(true);
+        return this.#setState('connected');
+      } catch (error) {
+        if (error.isFinal) return this.#close(error);
+      }
+    }
+  }
+
+  #pause(milliseconds) {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      setTimeout(resolve, milliseconds);
+    });
+  }
+
+  // Messages -----------------------------------------------------------------------------------------
+
+  #receive(connection, message) {
+    if (connection !== this.#connection) return;
+    const request = message.resp === false;
+    switch (message.type) {
+      case 'PING':
+        this.#missedPings = 0;
+        break;
+      case 'CONFPART':
+        if (request) this.#takeRoster(message);
+        break;
+      case 'PROPSYNC':
+        if (message.src_userid && message.props) this.#roster.setProps(message.src_userid, message.props);
+        this.#emit('roster');
+        break;
+      case 'KEYENVELOPE':
+        this.#takeEnvelope(message);
+        break;
+      case 'HANGUP':
+        if (!request) this.#hungUp?.();
+        else this.#lost(connection, 'server hung up');
+        break;
+      default: // newer servers may say more
+    }
+  }
+
+  #takeRoster({ participants }) {
+    this.#roster.replace(participants ?? []);
+    this.#announceAndApprove();
+    this.requestVideo(this.#wanted);
+    this.#rosterCame?.();
+  }
+
+  async #takeEnvelope({ src_userid: userid, envelope }) {
+    if (typeof userid !== 'string' || typeof envelope !== 'string') return;
+    const content = await this.#keys.openEnvelope(envelope, userid);
+    if (this.#roster.setEnvelope(userid, content)) this.#announceAndApprove();
+  }
+
+  /** First tell the worker whose frames to accept, then the server whose frames to send. */
+  #announceAndApprove() {
+    const approved = this.#roster.others.filter((participant) => this.approves(participant));
+    this.#crypto.announce(
+      approved
+        .filter(({ kid }) => kid !== null)
+        .map(({ kid, ssrcAudio, ssrcVideo }) => ({ kid, ssrcs: [ssrcAudio, ssrcVideo].filter(Boolean) })),
+    );
+    this.#send(this.#messages.approval(approved));
+    this.#emit('roster');
+    this.#emit('slots');
+  }
+
+  async #sendEnvelope() {
+    const { kid, number } = this.#connection;
+    const content = { name: this.#options.name, kid, userid: this.userid, connection: number };
+    this.#send(this.#messages.keyEnvelope(await this.#keys.sealEnvelope(content)));
+  }
+
+  #sendProps() {
+    this.#send(this.#messages.propSync(this.#media.props));
+  }
+
+  #send(message) {
+    this.#connection?.send(message);
+  }
+
+  // The rest -----------------------------------------------------------------------------------------
+
+  #sourceChanged({ connection, mid, kid }) {
+    if (connection !== this.#connection?.number) return;
+    this.#connection.setSource(mid, kid);
+    this.#emit('slots');
+  }
+
+  #setState(state) {
+    this.state = state;
+    this.#emit('state');
+  }
+
+  #close(error) {
+    clearInterval(this.#pingTimer);
+    this.#connection?.close();
+    this.#crypto.terminate();
+    this.error = error;
+    this.#setState('closed');
+    this.#wake?.();
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

@@ -1,0 +1,244 @@
+"""The real server in a process of its own, on free ports of loopback.
+
+::
+
+    with running_server(tmp_path, timers={"silence_seconds": 2}) as server:
+        server.get("/sft/status")
+
+Leaving the block stops it with SIGINT and asserts that it ended well and without internal errors.
+Everything here is synchronous and short; in trio use ``trio.to_thread.run_sync`` for the start.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+Json: TypeAlias = dict[str, Any]
+
+START_SECONDS = 20
+STOP_SECONDS = 10
+PORTS = 200
+TROUBLE = ("internal_error", "worker_failed", "Traceback", "plugin_fault")
+
+
+@attrs.frozen
+class HttpReply:
+    status: int
+    headers: http.client.HTTPMessage = attrs.field(repr=False)
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Server:
+    """One running ``sft-serve``."""
+
+    def __init__(self, folder: Path, config: Json) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config = config
+        self.url = f"http://{config['server']['listen']}"
+        self.operator_url = f"http://{config['server']['operator_listen']}"
+        self._log = folder / "server.log"
+        config_file = folder / "sft.toml"
+        config_file.write_text(to_toml(config))
+        command = [str(Path(sys.executable).with_name("sft-serve")), "run", "--config", str(config_file)]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log_text(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def log(self) -> list[Json]:
+        """The structured lines of the log."""
+        return [json.loads(line) for line in self.log_text.splitlines() if line.startswith("{")]
+
+    def get(
+        self, path: str, *, operator: bool = False, headers: Mapping[str, str] | None = None
+    ) -> HttpReply:
+        """``GET`` from the clients' listener or the operator's."""
+        return self.request("GET", path, operator=operator, headers=headers)
+
+    def post(self, path: str, body: bytes | str, headers: Mapping[str, str] | None = None) -> HttpReply:
+        return self.request("POST", path, body, headers=headers)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | str | None = None,
+        *,
+        operator: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpReply:
+        netloc = urllib.parse.urlsplit(self.operator_url if operator else self.url).netloc
+        connection = http.client.HTTPConnection(netloc, timeout=10)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            reply = connection.getresponse()
+            return HttpReply(reply.status, reply.headers, reply.read())
+        finally:
+            connection.close()
+
+    def connect(self) -> socket.socket:
+        """A TCP connection to the clients' listener."""
+        parts = urllib.parse.urlsplit(self.url)
+        return socket.create_connection((parts.hostname, parts.port), timeout=10)
+
+    def snapshot(self) -> Json:
+        """The operator's ``/snapshot``."""
+        snapshot: Json = self.get("/snapshot", operator=True).json()
+        return snapshot
+
+    def worker(self) -> Json:
+        """The snapshot of the first worker."""
+        worker: Json = self.snapshot()["workers"][0]
+        return worker
+
+    def ports_free(self) -> int:
+        """UDP ports that a join could get now."""
+        free: int = self.worker()["transports"]["udp"]["ports_free"]
+        return free
+
+    def participants(self) -> int:
+        """Everybody in all calls, joins under way included."""
+        count: int = self.worker()["load"]["participants"]
+        return count
+
+    def drops(self) -> Json:
+        """What went no further, by reason; reasons that never occurred are left out."""
+        return {reason: count for reason, count in self.worker()["drops"].items() if count}
+
+    def wait(self, happened: Callable[[Server], object], seconds: float = 10) -> None:
+        """Ask until ``happened(self)``; AssertionError after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while not happened(self):
+            assert time.monotonic() < deadline, f"did not happen within {seconds} s: {self.worker()}"
+            time.sleep(0.02)
+
+    def wait_until_listening(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                if self.get("/sft/status").status == 200:
+                    return
+            except OSError:
+                pass  # not yet
+            assert self._process.poll() is None, f"the server did not start:\n{self.log_text}"
+            assert time.monotonic() < deadline, f"the server does not listen:\n{self.log_text}"
+            time.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait_for_end(self, seconds: float = STOP_SECONDS) -> int:
+        """The exit code, once the process has ended."""
+        return self._process.wait(seconds)
+
+    def stop(self) -> None:
+        """SIGINT; AssertionError unless it then ends at once, with exit code 0 and a clean log."""
+        self.signal(signal.SIGINT)
+        try:
+            code = self.wait_for_end()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(
+                f"the server did not stop within {STOP_SECONDS} s:\n{self.log_text}"
+            ) from None
+        assert code == 0, f"exit code {code}:\n{self.log_text}"
+        assert not any(word in self.log_text for word in TROUBLE), self.log_text
+
+    def kill(self) -> None:
+        """End the process the hard way, if it still runs."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def running_server(folder: Path, **tables: Json) -> Iterator[Server]:
+    """A server with the tests' config and these tables on top, e.g. ``limits={"body_bytes": 2048}`` or
+    ``plugins={"transport_udp": {"ports": "40000-40002"}}``."""
+    server = Server(folder, make_config(**tables))
+    try:
+        server.wait_until_listening()
+        yield server
+        server.stop()
+    finally:
+        server.kill()
+
+
+def make_config(**tables: Json) -> Json:
+    """Free ports of loopback, a log for machines, and limits that do not stand in the way of tests."""
+    listen, operator_listen = free_tcp_ports(2)
+    config: Json = {
+        "server": {"listen": f"127.0.0.1:{listen}", "operator_listen": f"127.0.0.1:{operator_listen}"},
+        "limits": {"joins_per_address_per_second": 1000.0, "joins_per_address_burst": 1000},
+        "timers": {"roster_milliseconds": 20},
+        "log": {"level": "debug", "format": "json"},
+        "telemetry": {"snapshot_seconds": 0.2},
+        "plugins": {"transport_udp": {"listen": ["127.0.0.1"], "ports": free_udp_range(PORTS)}},
+    }
+    return merge(config, tables)
+
+
+def merge(base: Json, changes: Json) -> Json:
+    """``base`` with ``changes`` put over it, table by table."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(value, dict) and isinstance(old, dict) else value
+    return merged
+
+
+def to_toml(config: Json, path: str = "") -> str:
+    """TOML of tables of strings, numbers, booleans and lists of them, which TOML spells as JSON does."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in config.items() if not isinstance(value, dict)]
+    text = (f"[{path}]\n" if path else "") + "".join(line + "\n" for line in lines)
+    for key, value in config.items():
+        if isinstance(value, dict):
+            text += to_toml(value, f"{path}.{key}" if path else key)
+    return text
+
+
+def free_tcp_ports(count: int) -> list[int]:
+    """Ports of loopback that are free now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [socket.getsockname()[1] for socket in sockets]
+
+
+def free_udp_range(count: int) -> str:
+    """``first-last``: UDP ports of loopback that are all free now, below those the kernel gives out."""
+    while True:
+        first = random.randrange(20000, 32000 - count)
+        if all(_is_free(port) for port in range(first, first + count)):
+            return f"{first}-{first + count - 1}"
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
