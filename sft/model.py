@@ -137,3 +137,19 @@ class EnvelopeVerdict(StrEnum):
     ALLOW = "allow"
     REFUSE = "refuse"
     HOLD = "hold"
+
+
+@attrs.frozen
+class WorkerLoad:
+    """What the gateway knows about a worker when it places a call."""
+
+    worker: int
+    packets_per_second: float = 0.0
+    """Received and sent, over the last second."""
+    loop_lag: float = 0.0
+    """Seconds the worker's loop came late in the last second, at worst."""
+    participants: int = 0
+    calls: int = 0
+    free_ports: int = 0
+    """Participants its transports could still take."""
+    draining: bool = False

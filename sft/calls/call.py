@@ -33,11 +33,12 @@ class Call:
 
     def __init__(self, id: str, context: Context, now: float, *, started: bool) -> None:
         self.id = id
+        self.started_at = now
         self._context = context
         self.participants: dict[ParticipantId, Participant] = {}
         self.on_empty: Callable[[float], None] = lambda now: None
         self._tick = context.timers.timer(lambda now: self.table.tick(now))
-        self.table = Table(drops=context.drops, random=context.random, wall=context.wall, wake=self._wake)
+        self.table = Table(random=context.random, wall=context.wall, wake=self._wake)
         self.roster = Roster(id, context, started)
         self.approvals = Approvals()
         self.permissions = Permissions(self.participants, self.approvals, self.table)

@@ -16,6 +16,7 @@ from sft.calls.context import Context
 from sft.calls.requests import Connect
 from sft.errors import BadPacket
 from sft.forwarding import loop
+from sft.forwarding.counters import read_endpoint
 from sft.forwarding.endpoint import Endpoint
 from sft.model import Address, Drop
 from sft.signalling.answer import read_answer_untrusted
@@ -35,6 +36,9 @@ class Connection:
         settings = context.settings
         self._context = context
         self.request = request
+        self.made_at = now
+        self.remote = ""
+        """Remote host and port of the selected path."""
         self.endpoint = Endpoint(
             request.participant,
             ssrc_video=ssrc_video,
@@ -73,6 +77,12 @@ class Connection:
     def last_alive(self) -> float:
         """When the last authenticated packet of any kind came."""
         return max(self.peer.last_alive, self.endpoint.last_alive)
+
+    @property
+    def protocol(self) -> str:
+        """Of the selected path; empty while there is none."""
+        candidates = [c for transport in self.transports for c in transport.candidates]
+        return candidates[0].protocol if self.remote and candidates else ""
 
     def offer(self, now: float) -> str:
         """The complete SDP offer (protocol section 3.4); nothing is trickled."""
@@ -159,6 +169,7 @@ class Connection:
         self._flush()
         for transport in self.transports:
             transport.close()
+        self._add_to_totals()
         self.endpoint.close()
         self.on_closed(reason, now)
 
@@ -184,6 +195,13 @@ class Connection:
                 "bad_packet", call=request.call, participant=str(request.participant), reason=str(bad)
             )
 
+    def _add_to_totals(self) -> None:
+        counters, past = read_endpoint(self.endpoint), self._context.past
+        past.packets_in += counters.packets_in
+        past.octets_in += counters.octets_in
+        past.packets_out += counters.packets_out
+        past.octets_out += counters.octets_out
+
     def _timeout(self, now: float) -> None:
         self.peer.handle_timeout(now)
         self.service(now)
@@ -201,6 +219,7 @@ class Connection:
         match event:
             case PathSelected(base=base, address=address):
                 self.endpoint.set_path(base, address)
+                self.remote = f"{address[0]}:{address[1]}"
             case Connected(srtp=srtp):
                 self.join.event(Event.CONNECT, now)
                 self.endpoint.open(srtp, now)

@@ -53,6 +53,16 @@ class Settings:
 
 
 @attrs.define
+class Totals:
+    """What connections that have ended carried."""
+
+    packets_in: int = 0
+    octets_in: int = 0
+    packets_out: int = 0
+    octets_out: int = 0
+
+
+@attrs.define
 class Context:
     """One per worker."""
 
@@ -69,5 +79,6 @@ class Context:
     """Opens one transport per kind; raises TransportError when none can be had."""
     routes: dict[str, Receive]
     """By our ICE user name fragment: who receives what comes for that peer (for shared ports)."""
+    past: Totals = attrs.field(factory=Totals)
     seqno: int = 0
     """Of the last CONFPART sent."""

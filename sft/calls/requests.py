@@ -14,7 +14,7 @@ import attrs
 import cattrs
 from cattrs.strategies import configure_tagged_union
 
-from sft.model import IceServer, ParticipantId
+from sft.model import IceServer, ParticipantId, WorkerLoad
 
 
 @attrs.frozen
@@ -48,7 +48,7 @@ class Drain:
 
 @attrs.frozen
 class Ask:
-    """How is the worker?"""
+    """How is the worker? Answered with a :class:`sft.model.WorkerLoad`."""
 
 
 class Refusal(StrEnum):
@@ -84,20 +84,8 @@ class Refused:
     detail: str = ""
 
 
-@attrs.frozen
-class Load:
-    """What placement and ``/sft/status`` look at."""
-
-    calls: int
-    participants: int
-    packets_per_second: float
-    loop_lag: float
-    ports_free: int
-    draining: bool
-
-
 Request: TypeAlias = Connect | Answer | Drain | Ask
-Reply: TypeAlias = Offered | Accepted | Refused | Load
+Reply: TypeAlias = Offered | Accepted | Refused | WorkerLoad
 
 _converter = cattrs.Converter(forbid_extra_keys=True)
 configure_tagged_union(Request, _converter)

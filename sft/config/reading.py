@@ -105,6 +105,8 @@ def _problems(error: BaseException, path: str) -> Iterator[str]:
     elif isinstance(error, ForbiddenExtraKeysError):
         for key in sorted(error.extra_fields):
             yield f"{path}.{key}: {_unknown(key, _keys(error.cl))}"
+    elif isinstance(error, KeyError):  # cattrs found no value and the key has no default
+        yield f"{path}: is missing"
     elif validator := re.fullmatch(r"'(\w+)' (must .*)", str(error), re.DOTALL):  # attrs' words
         yield f"{path}.{validator[1]}: {validator[2]}"
     else:

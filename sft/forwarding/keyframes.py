@@ -79,7 +79,7 @@ class KeyframeGate:
         for source, wish in list(self._wishes.items()):
             if not source.slots and not source.waiting:
                 self.forget(source)
-            elif wish.due <= now:
+            else:
                 self._ask_if_due(source, wish, now)
 
     def _ask_if_due(self, source: Source, wish: _Wish, now: float) -> None:

@@ -40,14 +40,14 @@ class AudioSelection:
         """Changes when a slot was freed."""
         self._first: Endpoint | None = None
 
-    def set_first(self, first: Endpoint | None, now: float) -> None:
+    def set_first(self, first: Endpoint | None) -> None:
         """The roster has another first participant (or none)."""
         before, self._first = self._first, first
         for endpoint in (before, first):
             if endpoint is None:
                 continue
             # As a receiver it has its own slot 0 to fill with anybody exactly while it is the first.
-            self._free([endpoint.audio_slots[0]])
+            self._free(list(endpoint.audio_slots[:1]))
             if endpoint.audio is not None:
                 endpoint.audio.first = endpoint is first
                 self.refresh(endpoint.audio)
@@ -75,6 +75,16 @@ class AudioSelection:
     def silence(self, source: Source) -> None:
         """A speaker has fallen silent: its slots are free for others."""
         self._free(list(source.slots))
+
+    def leave(self, receiver: Endpoint) -> None:
+        """A receiver is gone: its slots are nobody's, and nobody lacks one."""
+        self._free(list(receiver.audio_slots))
+        if receiver.table is not None:
+            for sender in receiver.table.endpoints:
+                if sender.audio is not None:
+                    sender.audio.lacking.discard(receiver)
+        if self._first is receiver:
+            self._first = None
 
     def seek(self, source: Source, now: float) -> None:
         """Get slots where a speaker lacks them; called with its newest packet, not yet counted."""

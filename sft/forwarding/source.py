@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sft.forwarding.repair import Gaps
 from sft.forwarding.rewrite import Numbering
 from sft.model import MediaKind
 from sft.webrtc.rtcp import ReportBlock, SenderReport
 
 if TYPE_CHECKING:
     from sft.forwarding.endpoint import Endpoint
-    from sft.forwarding.repair import Gaps
     from sft.forwarding.slot import Slot
 
 CLOCK_RATES = {MediaKind.AUDIO: 48_000, MediaKind.VIDEO: 90_000}
@@ -64,8 +64,16 @@ class Source:
     )
 
     def __init__(
-        self, endpoint: Endpoint, kind: MediaKind, ssrc: int, layer: str, csrc: int, sequence: int
+        self,
+        endpoint: Endpoint,
+        kind: MediaKind,
+        ssrc: int,
+        layer: str,
+        csrc: int,
+        sequence: int,
+        nack: bool,
     ) -> None:
+        """``sequence`` is the first packet's; ``nack``: the sender answers generic NACKs."""
         self.endpoint = endpoint
         self.kind = kind
         self.ssrc = ssrc
@@ -75,7 +83,7 @@ class Source:
         """What receivers know the participant's stream by (protocol section 6.3)."""
         self.clock_rate = CLOCK_RATES[kind]
         self.numbering = Numbering(sequence)
-        self.gaps: Gaps | None = None
+        self.gaps = Gaps(nack)
 
         self.timestamp = 0
         """RTP timestamp of the newest packet with a payload, and when it came."""
@@ -106,7 +114,8 @@ class Source:
         self.first = False
         """It is the audio of the roster's first participant."""
         self.level = 0
-        self.peak = 0
+        """Smoothed, in -dBov: 0 is loudest, also for who sends no levels (protocol section 6.2)."""
+        self.peak = 127
         self.lacking: set[Endpoint] = set()
         """Receivers that may hear it and have no slot for it."""
         self.try_at = 0.0

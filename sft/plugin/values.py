@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from sft.model import WorkerLoad as WorkerLoad  # one of the values hooks take
 from sft.plugin.interfaces import TransportStats
 from sft.signalling.messages import Status
 
@@ -33,22 +34,6 @@ class PlacementRequest:
     client: str
     address: str
     """The client's IP address as text, behind trusted proxies the forwarded one."""
-
-
-@attrs.frozen
-class WorkerLoad:
-    """What the gateway knows about a worker when it places a call."""
-
-    worker: int
-    packets_per_second: float = 0.0
-    """Received and sent, over the last second."""
-    loop_lag: float = 0.0
-    """Seconds the worker's loop came late in the last second, at worst."""
-    participants: int = 0
-    calls: int = 0
-    free_ports: int = 0
-    """Participants its transports could still take."""
-    draining: bool = False
 
 
 @attrs.frozen

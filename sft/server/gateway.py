@@ -21,7 +21,6 @@ from sft.calls.requests import (
     Ask,
     Connect,
     Drain,
-    Load,
     Offered,
     Refusal,
     Refused,
@@ -30,8 +29,9 @@ from sft.calls.requests import (
 )
 from sft.config import Config
 from sft.errors import BadPacket, LocalError
+from sft.model import WorkerLoad
 from sft.plugin.manager import PluginManager
-from sft.plugin.values import AuthRequest, DrainState, PlacementRequest, WorkerLoad
+from sft.plugin.values import AuthRequest, DrainState, PlacementRequest
 from sft.server.limits import JoinRate
 from sft.signalling.messages import ConfConn, Message, Setup, Status, Update, decode_untrusted, encode
 from sft.signalling.replies import confconn_ack, confconn_refusal, setup_offer, update_offer
@@ -109,10 +109,10 @@ class Gateway:
             response = self._reject("worker_failed", 503, "the worker went away", retry_after=1)
         return response
 
-    async def loads(self) -> list[Load]:
+    async def loads(self) -> list[WorkerLoad]:
         """How each worker is."""
         loads = [await worker.handle(Ask()) for worker in self._workers.values()]
-        return [load for load in loads if isinstance(load, Load)]
+        return [load for load in loads if isinstance(load, WorkerLoad)]
 
     async def drain(self) -> None:
         """No new calls from now on; joins into running calls go on (protocol section 1.8)."""
@@ -177,18 +177,7 @@ class Gateway:
     async def _place(self, call: str, message: ConfConn, address: str) -> WorkerHandle | None:
         """The worker that hosts the call, or shall; None when no worker takes new calls."""
         if call not in self._placed:
-            loads = [
-                WorkerLoad(
-                    worker=index,
-                    packets_per_second=load.packets_per_second,
-                    loop_lag=load.loop_lag,
-                    participants=load.participants,
-                    calls=load.calls,
-                    free_ports=load.ports_free,
-                )
-                for index, load in zip(self._workers, await self.loads(), strict=True)
-                if not load.draining
-            ]
+            loads = [load for load in await self.loads() if not load.draining]
             if not loads:
                 return None
             request = PlacementRequest(

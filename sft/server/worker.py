@@ -16,12 +16,12 @@ import trio
 
 from sft.calls.calls import Calls
 from sft.calls.context import Context, Settings
-from sft.calls.requests import Ask, Load, Reply, Request
+from sft.calls.requests import Ask, Reply, Request
 from sft.calls.timers import TimerHeap
 from sft.config import Config
 from sft.errors import TransportError
 from sft.forwarding.engine import PythonEngine
-from sft.model import Drops, IceServer
+from sft.model import Drops, IceServer, WorkerLoad
 from sft.plugin.interfaces import Receive, Transport, TransportFactory
 from sft.plugin.manager import PluginManager
 from sft.server.lag import LoopLag
@@ -49,20 +49,19 @@ class Worker:
         self.observer = HookObserver(manager)
         self.factories: Sequence[TransportFactory] = manager.transports(config, self.services)
         dtls = DtlsContext(manager.dtls_identity(), manager.srtp_profiles())
-        self.calls = Calls(
-            Context(
-                settings=settings_of(config),
-                timers=self.timers,
-                observer=self.observer,
-                engine=manager.engine(config, self.services) or PythonEngine(self.drops),
-                drops=self.drops,
-                random=os.urandom,
-                wall=lambda now: time.time() + (now - trio.current_time()),
-                make_peer=partial(_make_peer, dtls),
-                open_transports=self._open_transports,
-                routes=self.services.routes,
-            )
+        self.context = Context(
+            settings=settings_of(config),
+            timers=self.timers,
+            observer=self.observer,
+            engine=manager.engine(config, self.services) or PythonEngine(self.drops),
+            drops=self.drops,
+            random=os.urandom,
+            wall=lambda now: time.time() + (now - trio.current_time()),
+            make_peer=partial(_make_peer, dtls),
+            open_transports=self._open_transports,
+            routes=self.services.routes,
         )
+        self.calls = Calls(self.context)
         self.lag = LoopLag(self.timers, trio.current_time())
         self.snapshots = Snapshots(self)
 
@@ -76,15 +75,20 @@ class Worker:
             return self.load()
         return self.calls.handle(request, trio.current_time())
 
-    def load(self) -> Load:
-        return Load(
-            calls=len(self.calls),
-            participants=self.calls.participants,
+    def load(self) -> WorkerLoad:
+        return WorkerLoad(
+            worker=self.index,
             packets_per_second=self.snapshots.packets_per_second,
             loop_lag=self.lag.worst(),
-            ports_free=min((factory.stats().ports_free for factory in self.factories), default=0),
+            participants=self.calls.participants,
+            calls=len(self.calls),
+            free_ports=min((factory.stats().ports_free for factory in self.factories), default=0),
             draining=self.calls.draining,
         )
+
+    def faults(self) -> dict[str, int]:
+        """Of plugins, by ``PLUGIN.HOOK``."""
+        return {f"{plugin}.{hook}": count for (plugin, hook), count in self._manager.faults.items()}
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then say goodbye to everybody and free what is held."""

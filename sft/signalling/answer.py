@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from itertools import islice
+from typing import Literal
 
 import attrs
 
@@ -23,7 +24,6 @@ DEFAULT_MAX_MESSAGE_SIZE = 65536  # RFC 8841 section 6.1
 
 _MAX_U32 = 2**32 - 1
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
-_SETUPS = ("active", "passive", "actpass")
 _UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")  # RFC 8839 section 5.4
 _PWD = re.compile(r"[A-Za-z0-9+/]{22,256}")
 _FOUNDATION = re.compile(r"[A-Za-z0-9+/]{1,32}")
@@ -44,7 +44,7 @@ class Answer:
     ufrag: str
     pwd: str = attrs.field(repr=False)
     fingerprints: tuple[tuple[str, str], ...]  # algorithm in lower, value in upper case; a sha-256 among them
-    setup: str  # active | passive | actpass
+    setup: Literal["active", "passive", "actpass"]
     candidates: tuple[Candidate, ...] = ()
     ice_lite: bool = False
     audio_ssrc: int | None = None
@@ -117,10 +117,11 @@ def _read_fingerprints(values: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(fingerprints)
 
 
-def _read_setup(value: str | None) -> str:
-    if value not in _SETUPS:
-        raise malformed("setup is missing or malformed")
-    return value
+def _read_setup(value: str | None) -> Literal["active", "passive", "actpass"]:
+    match value:
+        case "active" | "passive" | "actpass":
+            return value
+    raise malformed("setup is missing or malformed")
 
 
 def _read_direction(description: Description, section: Section) -> str:

@@ -48,6 +48,7 @@ _SHORTEST: Final = {
 channel is reliable and partial reliability is never negotiated."""
 
 _PARAMETERS_AT: Final = {INIT: 16, INIT_ACK: 16, HEARTBEAT: 0, RECONFIG: 0}
+_UNREAD: Final = (ABORT, ERROR)  # that they came says enough, so their causes are not parsed at all
 _COMMON_HEADER = Struct("!HHLL")
 _CHUNK_HEADER = Struct("!BBH")
 _PARAMETER_HEADER = Struct("!HH")
@@ -83,7 +84,7 @@ def parse_untrusted(data: bytes) -> SctpPacket:
         if size < 4 or position + size > length:
             raise BadPacket(Drop.SCTP_MALFORMED, "chunk length")
         if kind in _SHORTEST:
-            value = data[position + 4 : position + size]
+            value = b"" if kind in _UNREAD else data[position + 4 : position + size]
             _check_chunk_untrusted(kind, value)
             chunks.append((kind, flags, value))
         elif not kind & 0x80:

@@ -8,7 +8,6 @@ from sft.calls.requests import (
     Ask,
     Connect,
     Drain,
-    Load,
     Offered,
     Refusal,
     Refused,
@@ -19,7 +18,7 @@ from sft.calls.requests import (
     load_reply,
     load_request,
 )
-from sft.model import IceServer, ParticipantId
+from sft.model import IceServer, ParticipantId, WorkerLoad
 
 ANN = ParticipantId("ann", "_")
 
@@ -43,7 +42,7 @@ def test_requests_survive_the_pipe(request_value: Request) -> None:
         Offered("v=0\r\n", update=False, with_url=True),
         Accepted(),
         Refused(Refusal.NO_PORT, "detail"),
-        Load(1, 2, 3.5, 0.001, 50, draining=True),
+        WorkerLoad(0, 1.5, 0.001, 2, 1, 50, draining=True),
     ],
 )
 def test_replies_survive_the_pipe(reply: Reply) -> None:

@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from support.aiortc_leg import Leg
+from support.wire import confconn, message, props
 
 Json: TypeAlias = dict[str, Any]
 
@@ -35,7 +36,7 @@ class Client:
         self._url = ""
         self._call = ""
         self._user = ""
-        self._join_arguments: Json = {}
+        self._options: Json = {}
         self._approve: bool | list[str] = True
         self._pinging: asyncio.Task[None] | None = None
         self._pongs: deque[asyncio.Future[None]] = deque()
@@ -51,18 +52,13 @@ class Client:
         toolver: str = "9.0.0",
         video_slots: int = 9,
         ping_seconds: float = 5.0,
+        update: bool = False,
     ) -> Json:
         """CONFCONN, SETUP, answer; done when the data channel is open. ``approve``: whom to approve
-        in answer to CONFPART: everybody, nobody, or these user ids."""
+        in answer to CONFPART: everybody, nobody, or these user ids. ``update``: as if we had been in."""
         self._url, self._call, self._user, self._approve = url, call, user, approve
-        self._join_arguments = {
-            "tool": f"test {toolver}",
-            "toolver": toolver,
-            "selective_audio": True,
-            "selective_video": True,
-            "vstreams": video_slots,
-        }
-        result = await self._connect(update=False)
+        self._options = {"toolver": toolver, "vstreams": video_slots}
+        result = await self._connect(update=update)
         if "slots" in result:
             self._pinging = asyncio.ensure_future(self._keep_pinging(ping_seconds))
         return result
@@ -81,6 +77,10 @@ class Client:
             await leg.send_rtp(bytes.fromhex(packet))
         return len(packets)
 
+    async def lose_rtp(self, every: int) -> None:
+        """From now on drop every n-th arriving RTP packet; 0: none."""
+        self._open_leg().lose_every = every
+
     async def say(self, type: str, *, resp: bool = False, **fields: Any) -> None:
         """Send a message on the data channel."""
         self._open_leg().send_text(json.dumps(self._message(type, resp=resp, **fields)))
@@ -94,6 +94,12 @@ class Client:
         everything it sent before has come."""
         await asyncio.wait_for(self._send_ping(), 10)
 
+    async def stop_pinging(self) -> None:
+        """No more PINGs of our own accord."""
+        if self._pinging is not None:
+            self._pinging.cancel()
+            self._pinging = None
+
     async def hangup(self) -> None:
         """Say HANGUP and close; the server's answer is an event."""
         await self.say("HANGUP")
@@ -101,15 +107,13 @@ class Client:
 
     async def close(self) -> None:
         """Close the connection without a word on the data channel."""
-        if self._pinging is not None:
-            self._pinging.cancel()
-            self._pinging = None
+        await self.stop_pinging()
         leg, self._leg = self._leg, None
         if leg is not None:
             await leg.close()
 
     async def _connect(self, *, update: bool) -> Json:
-        reply = await self._post(self._url, self._message("CONFCONN", update=update, **self._join_arguments))
+        reply = await self._post(self._url, confconn(self._call, self._user, update=update, **self._options))
         if "sdp" not in (reply["body"] or {}):
             return reply
         offer = reply["body"]
@@ -121,7 +125,7 @@ class Client:
         leg.on_closed = lambda: self._tell({"event": "closed", "state": leg.state})
         self._url = offer.get("url", self._url)
         kind = "UPDATE" if update else "SETUP"
-        ack = await self._post(self._url, self._message(kind, resp=True, sdp=answer, props=_props()))
+        ack = await self._post(self._url, self._message(kind, resp=True, sdp=answer, props=props()))
         if ack["status"] != 200:
             await leg.close()
             return ack
@@ -138,21 +142,11 @@ class Client:
             "slots": _slots(offer["sdp"]),
         }
 
-    async def _post(self, url: str, message: Json) -> Json:
-        return await asyncio.to_thread(post, url, self._call, message)
+    async def _post(self, url: str, body: Json) -> Json:
+        return await asyncio.to_thread(post, url, self._call, body)
 
-    def _message(self, type: str, *, resp: bool = False, **fields: Any) -> Json:
-        return {
-            "version": "3.0",
-            "type": type,
-            "sessid": self._call,
-            "src_userid": self._user,
-            "src_clientid": "_",
-            "dest_userid": "SFT",
-            "dest_clientid": "_",
-            "resp": resp,
-            **fields,
-        }
+    def _message(self, type: str, **fields: Any) -> Json:
+        return message(type, self._call, self._user, **fields)
 
     def _open_leg(self) -> Leg:
         if self._leg is None:
@@ -160,12 +154,12 @@ class Client:
         return self._leg
 
     def _take_message(self, leg: Leg, text: str) -> None:
-        message = json.loads(text)
-        self._tell({"event": "message", "message": message})
-        if message["type"] == "PING" and self._pongs:
+        received = json.loads(text)
+        self._tell({"event": "message", "message": received})
+        if received["type"] == "PING" and self._pongs:
             self._pongs.popleft().set_result(None)
-        elif message["type"] == "CONFPART":
-            self._answer_roster(leg, message["participants"])
+        elif received["type"] == "CONFPART":
+            self._answer_roster(leg, received["participants"])
 
     def _answer_roster(self, leg: Leg, participants: list[Json]) -> None:
         """Tell the server whom of the roster we trust (protocol section 5.4)."""
@@ -191,22 +185,18 @@ class Client:
             await asyncio.sleep(seconds)
 
 
-def post(url: str, call: str, message: Json) -> Json:
+def post(url: str, call: str, body: Json) -> Json:
     """``POST <url>/sft/<call>``; gives status and, if it is JSON, the body."""
     parts = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=10)
     try:
-        connection.request("POST", f"{parts.path.rstrip('/')}/sft/{call}", json.dumps(message))
+        connection.request("POST", f"{parts.path.rstrip('/')}/sft/{call}", json.dumps(body))
         response = connection.getresponse()
         data = response.read()
     finally:
         connection.close()
     is_json = response.headers.get_content_type() == "application/json"
     return {"status": response.status, "body": json.loads(data) if is_json else None}
-
-
-def _props() -> Json:
-    return {"videosend": "false", "screensend": "false", "audiocbr": "false", "muted": "false"}
 
 
 def _slots(sdp: str) -> list[Json]:

@@ -41,6 +41,9 @@ class Leg:
         self.opened = asyncio.Event()
         self.ssrcs: dict[str, int] = {}
         """Of our own streams, by mid: ``audio``, ``video``, and ``h`` and ``l`` for its layers."""
+        self.lose_every = 0
+        """Drop every n-th arriving RTP packet, as a network would; 0: none."""
+        self._arrived = 0
         self._channel: RTCDataChannel | None = None
         self._connection = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
@@ -70,6 +73,8 @@ class Leg:
         dtls._handle_rtp_data = self._take_rtp  # type: ignore[method-assign]  # as above
         dtls._handle_rtcp_data = self._take_rtcp  # type: ignore[method-assign]  # as above
         self._dtls = dtls
+        self._receive = dtls.transport._recv
+        dtls.transport._recv = self._receive_with_losses
         await connection.setLocalDescription(await connection.createAnswer())
         answer: str = connection.localDescription.sdp
         return _with_layers(answer) if simulcast else answer
@@ -94,6 +99,14 @@ class Leg:
     def _state_changed(self) -> None:
         if self._connection.connectionState in ("closed", "failed"):
             self.on_closed()
+
+    async def _receive_with_losses(self) -> bytes:
+        while True:
+            data: bytes = await self._receive()
+            is_rtp = 128 <= data[0] <= 191 and not 192 <= data[1] <= 223  # RFC 7983, RFC 5761
+            self._arrived += is_rtp
+            if not (is_rtp and self.lose_every and self._arrived % self.lose_every == 0):
+                return data
 
     async def _take_rtp(self, data: bytes, arrival_time_ms: int) -> None:
         self.on_rtp(data)

@@ -3,6 +3,7 @@
 ::
 
     ann, bob = clients.make(), clients.make()
+    call = new_id()
     ann.join(server.url, call)
     bob.join(server.url, call)
     meet(ann, bob)
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -25,7 +25,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from support.rtcp import asks_for_keyframe, read_compounds
 from support.rtp import RtpPacket
+from support.wire import new_id
 
 Json: TypeAlias = dict[str, Any]
 
@@ -34,11 +36,6 @@ TESTS = Path(__file__).parent.parent
 
 class ClientError(Exception):
     """A command failed in the client, or the client is gone."""
-
-
-def new_call() -> str:
-    """A call id as clients make them: 32 hex digits."""
-    return secrets.token_hex(16)
 
 
 class AiortcClient:
@@ -54,12 +51,13 @@ class AiortcClient:
         self._changed = threading.Condition()
         self._answers: dict[int, Future[Any]] = {}
         self._gone = False
-        self._clear("")
+        self._clear("", "")
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def _clear(self, user: str) -> None:
+    def _clear(self, user: str, call: str) -> None:
         self.user = user
+        self.call = call
         self.packets: list[RtpPacket] = []
         """Received RTP, in the order of arrival."""
         self.rtcp: list[bytes] = []
@@ -88,7 +86,7 @@ class AiortcClient:
         """Join a call; what was received before is forgotten. Gives the server's reply, whose
         ``status`` is that of HTTP and whose ``body`` is a CONFCONN if the server refused.
         ``options``: see :meth:`support.aiortc_client.Client.join`."""
-        self._clear(user or secrets.token_hex(16))
+        self._clear(user or new_id(), call)
         return self._connected(self.ask("join", url=url, call=call, user=self.user, **options))
 
     def update(self) -> Json:
@@ -104,6 +102,10 @@ class AiortcClient:
 
     def send_rtcp(self, compound: bytes) -> None:
         self.ask("send_rtp", packets=[compound.hex()], rate=1000)
+
+    def lose_rtp(self, *, every: int) -> None:
+        """From now on drop every n-th arriving RTP packet, as a network would; 0: none."""
+        self.ask("lose_rtp", every=every)
 
     def say(self, type: str, **fields: Any) -> None:
         """Send a message on the data channel."""
@@ -148,6 +150,16 @@ class AiortcClient:
         self._reader.join()
         self._process.stdout.close()
 
+    def keyframe_requests(self, ssrc: int) -> int:
+        """How often we were asked for a keyframe of this source of ours."""
+        return sum(asks_for_keyframe(packet, ssrc) for packet in read_compounds(self.rtcp))
+
+    def has_rtcp(self, type: int, count: int | None = None) -> bool:
+        """Whether an RTCP packet of this type (and format) came."""
+        return any(
+            packet.type == type and count in (None, packet.count) for packet in read_compounds(self.rtcp)
+        )
+
     @property
     def roster(self) -> list[Json]:
         """The participants of the newest CONFPART."""
@@ -158,6 +170,24 @@ class AiortcClient:
     def users(self) -> list[str]:
         """User ids of the newest CONFPART, in its order."""
         return [entry["userid"] for entry in self.roster]
+
+    def slot_ssrcs(self, kind: str) -> list[int]:
+        """The SSRCs of the slots of one kind, in their order."""
+        return [slot["ssrc"] for slot in self.slots if slot["kind"] == kind]
+
+    def approve(self, *others: AiortcClient, **changes: Any) -> None:
+        """Say whom we trust (CONFPART), and wait until the server knows. ``changes``: of their entries."""
+        entries = [{**self.entry(other), "authorized": True, **changes} for other in others]
+        fields: Json = {"should_start": False, "timestamp": "0", "seqno": "0", "participants": entries}
+        self.say("CONFPART", resp=True, **fields)
+        self.ping()
+
+    def look(self, *wanted: tuple[AiortcClient, int]) -> None:
+        """Ask for videos (CONFSTREAMS), in the order of the slots, and wait until the server knows.
+        Quality 0: any, 1: low, 2: high."""
+        streams = [{"userid": sender.user, "quality": quality} for sender, quality in wanted]
+        self.say("CONFSTREAMS", mode="list", streams=streams)
+        self.ping()
 
     def entry(self, other: AiortcClient) -> Json:
         """What the newest CONFPART says of ``other``."""

@@ -32,6 +32,7 @@ Json: TypeAlias = dict[str, Any]
 START_SECONDS = 20
 STOP_SECONDS = 10
 PORTS = 200
+UDP: Json = {"addresses": [{"bind": "127.0.0.1"}]}
 TROUBLE = ("internal_error", "worker_failed", "Traceback", "plugin_fault")
 
 
@@ -81,6 +82,9 @@ class Server:
 
     def post(self, path: str, body: bytes | str, headers: Mapping[str, str] | None = None) -> HttpReply:
         return self.request("POST", path, body, headers=headers)
+
+    def post_json(self, path: str, body: Json) -> HttpReply:
+        return self.post(path, json.dumps(body))
 
     def request(
         self,
@@ -155,17 +159,13 @@ class Server:
         """The exit code, once the process has ended."""
         return self._process.wait(seconds)
 
-    def stop(self) -> None:
-        """SIGINT; AssertionError unless it then ends at once, with exit code 0 and a clean log."""
-        self.signal(signal.SIGINT)
+    def assert_ended_well(self) -> None:
+        """The process ends now, with exit code 0 and a clean log."""
         try:
             code = self.wait_for_end()
         except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError(
-                f"the server did not stop within {STOP_SECONDS} s:\n{self.log_text}"
-            ) from None
-        assert code == 0, f"exit code {code}:\n{self.log_text}"
+            code = -1
+        assert code == 0, f"exit code {code} (-1: none within {STOP_SECONDS} s):\n{self.log_text}"
         assert not any(word in self.log_text for word in TROUBLE), self.log_text
 
     def kill(self) -> None:
@@ -175,14 +175,16 @@ class Server:
 
 
 @contextmanager
-def running_server(folder: Path, **tables: Json) -> Iterator[Server]:
+def running_server(folder: Path, *, ends: bool = False, **tables: Json) -> Iterator[Server]:
     """A server with the tests' config and these tables on top, e.g. ``limits={"body_bytes": 2048}`` or
-    ``plugins={"transport_udp": {"ports": "40000-40002"}}``."""
+    ``plugins={"transport_udp": {"ports": "40000-40002"}}``. ``ends``: the test itself makes it end."""
     server = Server(folder, make_config(**tables))
     try:
         server.wait_until_listening()
         yield server
-        server.stop()
+        if not ends:
+            server.signal(signal.SIGINT)
+        server.assert_ended_well()
     finally:
         server.kill()
 
@@ -192,11 +194,11 @@ def make_config(**tables: Json) -> Json:
     listen, operator_listen = free_tcp_ports(2)
     config: Json = {
         "server": {"listen": f"127.0.0.1:{listen}", "operator_listen": f"127.0.0.1:{operator_listen}"},
-        "limits": {"joins_per_address_per_second": 1000.0, "joins_per_address_burst": 1000},
+        "limits": {"joins_per_address_per_second": 1000.0, "joins_burst": 1000},
         "timers": {"roster_milliseconds": 20},
         "log": {"level": "debug", "format": "json"},
         "telemetry": {"snapshot_seconds": 0.2},
-        "plugins": {"transport_udp": {"listen": ["127.0.0.1"], "ports": free_udp_range(PORTS)}},
+        "plugins": {"transport_udp": UDP | {"ports": free_udp_range(PORTS)}},
     }
     return merge(config, tables)
 
@@ -211,13 +213,21 @@ def merge(base: Json, changes: Json) -> Json:
 
 
 def to_toml(config: Json, path: str = "") -> str:
-    """TOML of tables of strings, numbers, booleans and lists of them, which TOML spells as JSON does."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in config.items() if not isinstance(value, dict)]
+    """TOML of tables, whose values are what JSON knows, null excepted."""
+    lines = [f"{key} = {_to_value(value)}" for key, value in config.items() if not isinstance(value, dict)]
     text = (f"[{path}]\n" if path else "") + "".join(line + "\n" for line in lines)
     for key, value in config.items():
         if isinstance(value, dict):
             text += to_toml(value, f"{path}.{key}" if path else key)
     return text
+
+
+def _to_value(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_to_value(member)}" for key, member in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_to_value, value)) + "]"
+    return json.dumps(value)
 
 
 def free_tcp_ports(count: int) -> list[int]:

@@ -7,13 +7,15 @@ from typing import Any
 import attrs
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from OpenSSL import SSL
 
 from sft.errors import BadPacket, LocalError
-from sft.model import Drop
-from sft.webrtc.dtls import MTU, DtlsContext, DtlsSession, generate_identity, matches
+from sft.model import Drop, DtlsIdentity
+from sft.webrtc.dtls import MTU, DtlsContext, DtlsSession, _split, generate_identity, matches
 
 NOW = 50.0
 
@@ -98,9 +100,21 @@ def pair(contexts: Any) -> Pair:
     return Pair(contexts)
 
 
+def make_record(kind: int, epoch: int, number: int, body: bytes) -> bytes:
+    head = bytes([kind, 254, 253]) + epoch.to_bytes(2, "big") + number.to_bytes(6, "big")
+    return head + len(body).to_bytes(2, "big") + body
+
+
+def load_certificate(identity: DtlsIdentity) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(identity.certificate_pem)
+
+
+def load_key(identity: DtlsIdentity) -> Any:
+    return serialization.load_pem_private_key(identity.key_pem, None)
+
+
 def fingerprint_of(identity: Any, algorithm: hashes.HashAlgorithm) -> str:
-    certificate = x509.load_pem_x509_certificate(identity.certificate_pem)
-    return certificate.fingerprint(algorithm).hex(":").upper()
+    return load_certificate(identity).fingerprint(algorithm).hex(":").upper()
 
 
 def test_both_sides_derive_the_same_keys(pair: Pair) -> None:
@@ -183,7 +197,7 @@ def test_another_certificate_than_announced_ends_it_when_the_answer_is_late(cont
 
 def test_fingerprints_of_all_hashes_are_known_and_the_strongest_decides(contexts: Any) -> None:
     identity, other = contexts[0].identity, contexts[1].identity
-    certificate = x509.load_pem_x509_certificate(identity.certificate_pem)
+    certificate = load_certificate(identity)
     good = ("sha-256", identity.fingerprint)
     bad = ("sha-256", other.fingerprint)
     assert matches(certificate, [good])
@@ -211,7 +225,6 @@ def test_a_flight_is_cut_at_record_borders(contexts: Any) -> None:
     flight = b"".join(
         bytes([22, 254, 253, 0, 0]) + n.to_bytes(6, "big") + b"\x01\xf4" + body for n, body in many
     )
-    from sft.webrtc.dtls import _split
 
     parts = list(_split(flight))
     assert [len(part) for part in parts] == [1026, 1026, 1026]
@@ -270,13 +283,11 @@ def test_a_broken_handshake_is_forgotten_and_the_next_client_hello_begins_anothe
 
 
 def test_a_client_without_srtp_is_refused(contexts: Any) -> None:
-    from OpenSSL import SSL
-
     context = SSL.Context(SSL.DTLS_CLIENT_METHOD)
     context.set_options(SSL.OP_NO_QUERY_MTU)
     identity = contexts[1].identity
-    context.use_certificate(x509.load_pem_x509_certificate(identity.certificate_pem))
-    context.use_privatekey(contexts[1]._context and _load_key(identity))
+    context.use_certificate(load_certificate(identity))
+    context.use_privatekey(load_key(identity))
     pair = Pair(contexts)
     client = SSL.Connection(context, None)
     client.set_connect_state()
@@ -296,12 +307,6 @@ def test_a_client_without_srtp_is_refused(contexts: Any) -> None:
     assert pair.server.srtp is None
 
 
-def _load_key(identity: Any) -> Any:
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    return load_pem_private_key(identity.key_pem, None)
-
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["first", "mid", "done"]),
@@ -309,13 +314,7 @@ def _load_key(identity: Any) -> Any:
         st.one_of(
             st.binary(max_size=100),
             st.builds(
-                lambda kind, epoch, number, body: (
-                    bytes([kind, 254, 253])
-                    + epoch.to_bytes(2, "big")
-                    + number.to_bytes(6, "big")
-                    + len(body).to_bytes(2, "big")
-                    + body
-                ),
+                make_record,
                 st.integers(19, 26),
                 st.integers(0, 2),
                 st.integers(0, 5),
@@ -357,9 +356,7 @@ def test_an_identity_is_named_by_chance_and_hides_its_key() -> None:
     one, other = generate_identity(lambda size: b"\1" * size), generate_identity(lambda size: b"\2" * size)
     assert one.fingerprint != other.fingerprint
     assert "PRIVATE" not in repr(one)
-    assert (
-        x509.load_pem_x509_certificate(one.certificate_pem).subject.rfc4514_string() == "CN=0101010101010101"
-    )
+    assert load_certificate(one).subject.rfc4514_string() == "CN=0101010101010101"
 
 
 def test_profiles_nobody_knows_are_refused_at_the_start(contexts: Any) -> None:
@@ -369,10 +366,8 @@ def test_profiles_nobody_knows_are_refused_at_the_start(contexts: Any) -> None:
 
 
 def test_a_key_of_another_kind_is_refused_at_the_start(contexts: Any) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ed25519
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    key = ed25519.Ed25519PrivateKey.generate()
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     with pytest.raises(LocalError):
         DtlsContext(attrs.evolve(contexts[0].identity, key_pem=pem))

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft.errors import BadPacket
-from sft.model import Drop
 from sft.webrtc import stun
 from sft.webrtc.demux import Kind, classify
 
@@ -47,7 +46,8 @@ def test_what_we_write_aioice_reads(address: tuple[str, int]) -> None:
     value = stun.xor_address(address, TRANSACTION)
     attributes = [(stun.XOR_MAPPED_ADDRESS, value), stun.error_code(487, "Role Conflict")]
     data = stun.write(stun.Kind.ERROR, stun.BINDING, TRANSACTION, attributes, b"key")
-    message = aioice.parse_message(data, integrity_key=b"key")
+    message = aioice.parse_message(data)
+    message.check_message_integrity(b"key")
     assert message.message_class is aioice.Class.ERROR
     assert message.attributes["XOR-MAPPED-ADDRESS"] == address
     assert message.attributes["ERROR-CODE"] == (487, "Role Conflict")
@@ -92,10 +92,9 @@ def test_every_flipped_bit_that_matters_is_noticed() -> None:
         data[bit // 8] ^= 1 << bit % 8
         try:
             message = stun.parse_untrusted(bytes(data))
-        except BadPacket as fault:
-            assert fault.reason is Drop.STUN_MALFORMED
-        else:
-            assert not stun.has_integrity(message, bytes(data), CHROME_PASSWORD)
+        except BadPacket:
+            continue
+        assert not stun.has_integrity(message, bytes(data), CHROME_PASSWORD)
 
 
 @given(st.binary(max_size=200), st.booleans())

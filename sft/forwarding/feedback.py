@@ -1,0 +1,134 @@
+"""RTCP with one participant: what it tells us, and the reports we owe it (RFC 3550 section 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sft.errors import BadPacket
+from sft.forwarding.keyframes import Cause
+from sft.forwarding.repair import repeat
+from sft.model import Drop
+from sft.webrtc import rtcp
+
+if TYPE_CHECKING:
+    from sft.forwarding.endpoint import Endpoint
+    from sft.forwarding.slot import Slot
+    from sft.forwarding.table import Table
+
+REPORT_PERIOD = 1.0
+"""Seconds between two reports to one participant."""
+
+SLOTS_PER_COMPOUND = 12
+"""Sender reports with their CNAMEs in one datagram: 72 bytes each, next to at most 31 report blocks."""
+
+MAX_REPORT_AGE = 30.0
+"""Seconds after which a sender's report says nothing about its clock any more."""
+
+
+def receive_rtcp_untrusted(endpoint: Endpoint, compound: bytes, now: float) -> None:
+    """One authenticated compound; every packet of it counts."""
+    endpoint.last_alive = now
+    table = endpoint.table
+    if table is None:
+        raise BadPacket(Drop.RTP_UNKNOWN_SOURCE, "not in a call")
+    if not endpoint.admit_rtcp_sender(int.from_bytes(compound[4:8], "big")):
+        raise BadPacket(Drop.RTP_UNKNOWN_SOURCE, "too many RTCP senders")
+    for packet in rtcp.parse_compound_untrusted(compound):
+        match packet:
+            case rtcp.SenderReport():
+                _take_sender_report(endpoint, table, packet, now)
+                _take_blocks(endpoint, packet.blocks)
+            case rtcp.ReceiverReport():
+                _take_blocks(endpoint, packet.blocks)
+            case rtcp.Nack():
+                slot = endpoint.slots.get(packet.media)
+                if slot is not None:
+                    repeat(endpoint, slot, packet.lost, now)
+            case rtcp.Pli():
+                _want_keyframe(endpoint, table, packet.media, Cause.RECEIVER_PLI, now)
+            case rtcp.Fir():
+                for ssrc, _ in packet.commands:
+                    _want_keyframe(endpoint, table, ssrc, Cause.RECEIVER_FIR, now)
+            case rtcp.Bye():
+                for ssrc in packet.ssrcs:
+                    source = endpoint.sources.get(ssrc)
+                    if source is not None:
+                        endpoint.retire(source, now)
+            case _:
+                pass  # SDES, REMB and transport-wide feedback: nothing here uses them yet
+
+
+def _take_sender_report(endpoint: Endpoint, table: Table, report: rtcp.SenderReport, now: float) -> None:
+    source = endpoint.sources.get(report.ssrc)
+    if source is not None:
+        source.report = report
+        source.report_arrival = now
+        endpoint.clock.observe(report, table.wall(now))
+
+
+def _take_blocks(endpoint: Endpoint, blocks: tuple[rtcp.ReportBlock, ...]) -> None:
+    for block in blocks:
+        slot = endpoint.slots.get(block.ssrc)
+        if slot is not None:
+            slot.lost = block.lost
+
+
+def _want_keyframe(endpoint: Endpoint, table: Table, ssrc: int, cause: Cause, now: float) -> None:
+    slot = endpoint.slots.get(ssrc)
+    if slot is not None and slot.source is not None and slot in endpoint.video_slots:
+        table.gate.request(slot.source, cause, now)
+
+
+def report(endpoint: Endpoint, now: float, wall: float) -> None:
+    """Send reception reports on its sources, sender reports on its slots; ``wall``: now in Unix seconds."""
+    outlet = endpoint.outlet
+    if outlet is None:
+        return
+    blocks = [source.report_block(now) for source in endpoint.sources.values()]
+    active = [slot for slot in endpoint.slots.values() if slot.source is not None and slot.source.alive]
+    if not blocks and not active:
+        return
+    compound = rtcp.write_receiver_report(endpoint.rtcp_ssrc, blocks)
+    for start in range(0, len(active), SLOTS_PER_COMPOUND):
+        if start:
+            outlet.send_rtcp(compound)
+            compound = rtcp.write_receiver_report(endpoint.rtcp_ssrc)
+        some = active[start : start + SLOTS_PER_COMPOUND]
+        compound += b"".join(sender_report(slot, now, wall) for slot in some)
+        compound += rtcp.write_cnames([(slot.ssrc, slot.label) for slot in some])
+    outlet.send_rtcp(compound)
+
+
+def sender_report(slot: Slot, now: float, wall: float) -> bytes:
+    """What the slot's RTP timestamp is at this moment of our clock (RFC 3550 section 6.4.1).
+
+    The sender's own report says which timestamp belongs to which moment of its clock; its participant's
+    clock offset says when that was by ours. Without a report the newest packet is taken to be new.
+    """
+    source = slot.source
+    if source is None:
+        return b""
+    timestamp, elapsed = source.timestamp, now - source.arrival
+    offset = source.endpoint.clock.offset
+    if source.report is not None and offset is not None:
+        since = wall - offset - rtcp.unix_from_ntp(source.report.ntp)
+        if abs(since) < MAX_REPORT_AGE:
+            timestamp, elapsed = source.report.rtp, since
+    rtp = timestamp + int(elapsed * source.clock_rate) + slot.attachments[-1].timestamp_offset
+    return rtcp.write_sender_report(slot.ssrc, rtcp.ntp_from_unix(wall), rtp, slot.packets, slot.octets)
+
+
+def send_transport_feedback(endpoint: Endpoint) -> None:
+    """Tell when its packets with a transport-wide number arrived, if any came since the last time."""
+    if not endpoint.transport.pending:
+        return
+    media = next((source.ssrc for source in endpoint.layers.values()), 0)
+    packets = endpoint.transport.feedback(endpoint.rtcp_ssrc, media)
+    for packet in packets:
+        send_feedback(endpoint, packet)
+
+
+def send_feedback(endpoint: Endpoint, packet: bytes) -> None:
+    """Send one feedback packet, behind an empty report: that needs no ``rtcp-rsize`` (RFC 5506)."""
+    if endpoint.outlet is not None:
+        endpoint.outlet.send_rtcp(rtcp.write_receiver_report(endpoint.rtcp_ssrc) + packet)

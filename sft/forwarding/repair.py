@@ -1,0 +1,150 @@
+"""Generic NACK (RFC 4585 section 6.2.1), both ways: what we miss of a source, what a slot's receiver misses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sft.webrtc.rtp import FIXED_HEADER
+
+if TYPE_CHECKING:
+    from sft.forwarding.endpoint import Endpoint
+    from sft.forwarding.slot import Slot
+
+REORDER = 0.02
+"""Seconds a missing packet is waited for before it is asked for."""
+
+RETRY = 0.1
+"""Seconds between two NACKs for a packet."""
+
+TRIES = 6
+"""NACKs per packet; after as many, or after PATIENCE without NACKs, it is lost."""
+
+PATIENCE = 0.1
+"""Seconds a missing packet is waited for when the sender takes no NACKs."""
+
+MAX_MISSING = 128
+"""Missing packets per source; beyond that only a keyframe helps."""
+
+REPEAT_AGE = 1.0
+"""Seconds a packet may be repeated after it came."""
+
+REPEAT_TIMES = 4
+REPEAT_SPACING = 0.01
+"""How often one packet is repeated to one slot, and seconds between."""
+
+REPEAT_RATE = 200.0
+REPEAT_BURST = 64.0
+"""Repeats per second to one receiver, and at once."""
+
+_REPEATED_KEPT = 256
+
+
+class Gaps:
+    """What is missing of one source."""
+
+    __slots__ = ("_missing", "_nack", "requested")
+
+    def __init__(self, nack: bool) -> None:
+        """``nack``: the sender answers generic NACKs."""
+        self._nack = nack
+        self._missing: dict[int, tuple[float, int]] = {}  # extended number -> (due, tries)
+        self.requested = 0
+        """Packets asked for, every repetition counted."""
+
+    def __bool__(self) -> bool:
+        return bool(self._missing)
+
+    def opened(self, first: int, last: int, now: float) -> bool:
+        """Extended numbers first..last were skipped. False: there are too many to ask for, none is kept."""
+        if last - first >= MAX_MISSING - len(self._missing):
+            self._missing.clear()
+            return False
+        due = now + (REORDER if self._nack else PATIENCE)
+        for number in range(first, last + 1):
+            self._missing[number] = (due, 0)
+        return True
+
+    def filled(self, number: int) -> None:
+        """The packet came after all."""
+        self._missing.pop(number, None)
+
+    def clear(self) -> None:
+        self._missing.clear()
+
+    @property
+    def deadline(self) -> float | None:
+        return min((due for due, _ in self._missing.values()), default=None)
+
+    def due(self, now: float) -> tuple[list[int], bool]:
+        """Extended numbers to ask for now, ascending; and whether a packet had to be given up."""
+        tries_allowed = TRIES if self._nack else 0
+        ask, lost = [], []
+        for number, (due, tries) in self._missing.items():
+            if due > now:
+                continue
+            if tries < tries_allowed:
+                self._missing[number] = (now + RETRY, tries + 1)
+                ask.append(number)
+            else:
+                lost.append(number)
+        for number in lost:
+            del self._missing[number]
+        self.requested += len(ask)
+        return sorted(ask), bool(lost)
+
+
+class RepeatBudget:
+    """A token bucket: how many packets one receiver may have repeated."""
+
+    __slots__ = ("_at", "_tokens")
+
+    def __init__(self) -> None:
+        self._tokens = REPEAT_BURST
+        self._at = 0.0
+
+    def take(self, now: float) -> bool:
+        if now > self._at:
+            self._tokens = min(REPEAT_BURST, self._tokens + (now - self._at) * REPEAT_RATE)
+            self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def repeat(receiver: Endpoint, slot: Slot, lost: tuple[int, ...], now: float) -> None:
+    """Answer a receiver's NACK: each packet byte for byte as it went out, under the numbers of that time.
+
+    A packet that is not in the ring is left out: it is either missing here as well, and will be
+    forwarded at its place when it comes, or too old.
+    """
+    if slot.engine_slot is None:
+        return
+    newest = slot.last_sequence
+    for sequence in lost:
+        number = newest - (newest - sequence & 0xFFFF)
+        times, last = slot.repeated.get(number, (0, float("-inf")))
+        if times >= REPEAT_TIMES or now - last < REPEAT_SPACING:
+            continue
+        found = _find(slot, number, now)
+        if found is None or not receiver.repeat_budget.take(now):
+            continue
+        packet, csrc, timestamp_offset = found
+        if len(slot.repeated) >= _REPEATED_KEPT:
+            del slot.repeated[next(iter(slot.repeated))]
+        slot.repeated[number] = (times + 1, now)
+        slot.repeats += 1
+        timestamp = FIXED_HEADER.unpack_from(packet)[3] + timestamp_offset & 0xFFFFFFFF
+        receiver.engine.repeat(slot.engine_slot, packet, csrc, number & 0xFFFF, timestamp)
+
+
+def _find(slot: Slot, number: int, now: float) -> tuple[bytes, int, int] | None:
+    """(packet, CSRC, timestamp offset) of what went out, or would have, as this extended number."""
+    for attachment in reversed(slot.attachments):
+        if number < attachment.first or (attachment.last is not None and number > attachment.last):
+            continue
+        source_number = number - attachment.sequence_offset
+        stored = attachment.ring[source_number & len(attachment.ring) - 1]
+        if stored is not None and stored[0] == source_number and now - stored[2] <= REPEAT_AGE:
+            return stored[1], attachment.csrc, attachment.timestamp_offset
+    return None

@@ -1,0 +1,96 @@
+"""What a worker holds after many calls came and went: as much as before."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import Counter
+from pathlib import Path
+
+import attrs
+import trio
+from support.light_client import light_client
+from support.server import make_config, to_toml
+from support.wire import new_id
+
+from sft.calls.call import Call
+from sft.calls.connection import Connection
+from sft.calls.participant import Participant
+from sft.calls.timers import Timer
+from sft.forwarding.endpoint import Endpoint
+from sft.forwarding.table import Table
+from sft.plugin.manager import prepare
+from sft.server.worker import Worker
+from sft.webrtc.dtls import DtlsContext, DtlsSession, generate_identity
+from sft.webrtc.peer import Peer
+
+CALLS = 100
+AT_ONCE = 10
+OBJECTS = (Call, Connection, DtlsSession, Endpoint, Participant, Peer, Table, Timer)
+
+
+@attrs.frozen
+class Holdings:
+    """Everything that may leak."""
+
+    calls: int
+    participants: int
+    ports_free: int
+    descriptors: int
+    watched: int
+    routes: int
+    timers: int
+    tasks: int
+    objects: dict[str, int]
+
+
+def holdings(worker: Worker) -> Holdings:
+    gc.collect()
+    objects = Counter(type(one).__name__ for one in gc.get_objects() if type(one) in OBJECTS)
+    return Holdings(
+        calls=len(worker.calls),
+        participants=worker.calls.participants,
+        ports_free=worker.load().free_ports,
+        descriptors=len(os.listdir("/proc/self/fd")),
+        watched=worker.pump.watched,
+        routes=len(worker.services.routes),
+        timers=len(worker.timers),
+        tasks=trio.lowlevel.current_statistics().tasks_living,
+        objects=dict(objects),
+    )
+
+
+async def test_a_hundred_calls_leave_nothing_behind(tmp_path: Path) -> None:
+    file = tmp_path / "sft.toml"
+    file.write_text(to_toml(make_config()))
+    worker = Worker(*prepare(file))
+    context = DtlsContext(generate_identity(os.urandom))
+
+    async def meet_and_part(done: int) -> None:
+        """Two join; the second leaves with HANGUP, the first in one of three ways."""
+        call = new_id()
+        async with light_client(worker.handle, call, context) as ann:
+            async with light_client(worker.handle, call, context) as bob:
+                for client in (ann, bob):
+                    await client.until(lambda one=client: len(one.roster) == 2)  # type: ignore[misc]  # bound early
+                    await client.approve_everybody()
+                await bob.leave()
+            await ann.until(lambda: len(ann.roster) == 1)
+            if done % 3 == 0:
+                await ann.leave()
+            elif done % 3 == 1:
+                await ann.close()
+        # otherwise it vanished, and the worker hears that its port is closed or nothing at all
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(worker.run)
+        await meet_and_part(0)  # what is made once, is made now
+        before = holdings(worker)
+        for start in range(0, CALLS, AT_ONCE):
+            async with trio.open_nursery() as calls:
+                for number in range(start, start + AT_ONCE):
+                    calls.start_soon(meet_and_part, number)
+        worker.calls.end_all("test", trio.current_time())  # those whose client vanished
+        assert holdings(worker) == before
+        assert worker.internal_errors == 0
+        nursery.cancel_scope.cancel()
