@@ -1,13 +1,18 @@
-"""For all tests: the long forms, Hypothesis' profiles, and the way to ``support``."""
+"""For all tests: the long forms, Hypothesis' profiles, the way to ``support``, and aiortc clients."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from support.clients import ClientPool
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests import ``support.server`` and the like
 
@@ -26,3 +31,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if (item.get_closest_marker("nightly") is not None) != nightly:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def client_pool() -> Iterator[ClientPool]:
+    from support.clients import ClientPool
+
+    pool = ClientPool()
+    yield pool
+    pool.stop()
+
+
+@pytest.fixture
+def clients(client_pool: ClientPool) -> Iterator[ClientPool]:
+    """``clients.make()`` gives an aiortc client in a process of its own."""
+    yield client_pool
+    client_pool.take_back()

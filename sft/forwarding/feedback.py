@@ -53,7 +53,7 @@ def receive_rtcp_untrusted(endpoint: Endpoint, compound: bytes, now: float) -> N
                 for ssrc in packet.ssrcs:
                     source = endpoint.sources.get(ssrc)
                     if source is not None:
-                        endpoint.retire(source, now)
+                        table.pause_source(source, now)
             case _:
                 pass  # SDES, REMB and transport-wide feedback: nothing here uses them yet
 

@@ -55,7 +55,7 @@ class LayerSelection:
             self._stop(slot)
         if slot.source is target:
             self._await(slot, None)
-        elif slot.pending is not target:
+        else:
             self._await(slot, target)
             if target is not None:
                 self._gate.request(target, cause, now)

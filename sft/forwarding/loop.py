@@ -81,7 +81,10 @@ def _receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> Non
             raise BadPacket(Drop.RTP_UNKNOWN_SOURCE)
         table.add_source(source, now)
     if transport >= 0:
-        endpoint.transport.pending.append((transport, now))
+        pending = endpoint.transport.pending
+        if not pending:
+            table.wake_soon(now)
+        pending.append((transport, now))
 
     # Its number. What is dropped for everybody leaves no gap.
     numbering = source.numbering

@@ -1,4 +1,7 @@
-"""Generic NACK (RFC 4585 section 6.2.1), both ways: what we miss of a source, what a slot's receiver misses."""
+"""Generic NACK (RFC 4585 section 6.2.1), both ways.
+
+We ask senders for what we miss of a source, and answer receivers that miss something of a slot.
+"""
 
 from __future__ import annotations
 

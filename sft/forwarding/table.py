@@ -118,6 +118,19 @@ class Table:
             self.layers.closed(source)
             self.layers.changed(source.endpoint, Cause.LAYER_CHANGE, now)
 
+    def pause_source(self, source: Source, now: float) -> None:
+        """It said goodbye or has been silent for too long. Chrome says BYE for a layer it switches off,
+        and may go on with the same SSRC later: the source stays known."""
+        if not source.alive:
+            return
+        source.alive = False
+        del self._alive[source]
+        source.clear_ring()
+        if source.kind is MediaKind.AUDIO:
+            self.selection.silence(source)
+        else:
+            self.layers.changed(source.endpoint, Cause.LAYER_CHANGE, now)
+
     def revive(self, source: Source, now: float) -> None:
         """A source sends, for the first time or again after a silence."""
         source.alive = True
@@ -125,6 +138,10 @@ class Table:
         if source.kind is MediaKind.VIDEO:
             cause = Cause.LAYER_CHANGE if source.packets else Cause.JOIN
             self.layers.changed(source.endpoint, cause, now)
+        self._wake_by(now + PERIOD)
+
+    def wake_soon(self, now: float) -> None:
+        """Something waits for the next round of housekeeping."""
         self._wake_by(now + PERIOD)
 
     def gap(self, source: Source, first: int, last: int, now: float) -> None:
@@ -143,7 +160,7 @@ class Table:
             self._next_wake = _NEVER
         self._repair(now)
         self.gate.tick(now)
-        if now >= self._next_round - _EARLY and self._alive:
+        if now >= self._next_round - _EARLY:
             self._next_round = now + PERIOD
             self._find_silent(now)
             self._report(now)
@@ -161,11 +178,7 @@ class Table:
 
     def _find_silent(self, now: float) -> None:
         for source in [source for source in self._alive if now - source.arrival > SILENCE]:
-            source.alive = False
-            del self._alive[source]
-            source.clear_ring()
-            if source.kind is MediaKind.VIDEO:
-                self.layers.changed(source.endpoint, Cause.LAYER_CHANGE, now)
+            self.pause_source(source, now)
 
     def _repair(self, now: float) -> None:
         for source in list(self._gapped):

@@ -19,6 +19,7 @@ from sft.model import (
     ParticipantId,
     RosterEntry,
     SrtpParameters,
+    WorkerLoad,
 )
 from sft.plugin.addresses import default_addresses
 from sft.plugin.interfaces import (
@@ -45,7 +46,6 @@ from sft.plugin.values import (
     PlacementRequest,
     Snapshot,
     Verdict,
-    WorkerLoad,
 )
 from sft.signalling.messages import Status
 

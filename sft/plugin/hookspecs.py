@@ -31,7 +31,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from sft.config import Config
-    from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, RosterEntry
+    from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, RosterEntry, WorkerLoad
     from sft.plugin.interfaces import CommonServices, Engine, GatewayServices, Services, TransportFactory
     from sft.plugin.nursery import PluginNursery
     from sft.plugin.values import (
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         PlacementRequest,
         Snapshot,
         Verdict,
-        WorkerLoad,
     )
 
 hookspec = pluggy.HookspecMarker("sft")
@@ -68,6 +67,7 @@ def sft_config_table() -> type[Any] | None:
         @attrs.frozen
         class Greeting:
             text: str = "hello"
+
 
         @hookimpl
         def sft_config_table() -> type[Greeting]:

@@ -19,7 +19,7 @@ import structlog
 
 from sft.config import Config, read_config, read_plugin_tables
 from sft.errors import ConfigError, LocalError, PluginError
-from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, RosterEntry
+from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, RosterEntry, WorkerLoad
 from sft.plugin import hookspecs
 from sft.plugin.builtin import builtin_plugins
 from sft.plugin.builtin.placement import least_loaded
@@ -32,7 +32,6 @@ from sft.plugin.values import (
     PlacementRequest,
     PluginDescription,
     Verdict,
-    WorkerLoad,
 )
 from sft.signalling.messages import Status
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from sft.model import WorkerLoad as WorkerLoad  # one of the values hooks take
+from sft.model import WorkerLoad
 from sft.plugin.interfaces import TransportStats
 from sft.signalling.messages import Status
 

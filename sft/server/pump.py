@@ -45,11 +45,14 @@ class Pump:
         return len(self._callbacks)
 
     async def run(self) -> None:
-        try:
-            while True:
-                await self._run_until_timer()
-        finally:
-            self._epoll.close()
+        """Serve until cancelled."""
+        while True:
+            await self._run_until_timer()
+
+    def close(self) -> None:
+        """Nothing is watched any more. May be called twice."""
+        self._callbacks.clear()
+        self._epoll.close()
 
     async def _run_until_timer(self) -> None:
         """Serve descriptors until a deadline passes with nothing to read."""

@@ -32,6 +32,7 @@ from sft.server.snapshot import Snapshots
 from sft.webrtc.dtls import DtlsContext
 from sft.webrtc.ice import LiteAgent
 from sft.webrtc.peer import Peer
+from sft.webrtc.sctp import SctpAssociation
 
 
 class Worker:
@@ -48,6 +49,7 @@ class Worker:
         self.services = WorkerServices(index, workers, self.pump, self.timers, self.drops)
         self.observer = HookObserver(manager)
         self.factories: Sequence[TransportFactory] = manager.transports(config, self.services)
+        warm_up(trio.current_time())
         dtls = DtlsContext(manager.dtls_identity(), manager.srtp_profiles())
         self.context = Context(
             settings=settings_of(config),
@@ -107,6 +109,7 @@ class Worker:
         self.lag.stop()
         for factory in self.factories:
             factory.close()
+        self.pump.close()
 
     async def _publish_snapshots(self) -> None:
         while True:
@@ -148,6 +151,11 @@ def settings_of(config: Config) -> Settings:
         ping_seconds=timers.ping_seconds,
         roster_seconds=timers.roster_milliseconds / 1000,
     )
+
+
+def warm_up(now: float) -> None:
+    """The first association loads aiortc: 40 MB and up to half a second that no join should wait for."""
+    SctpAssociation(os.urandom, now, is_server=True)
 
 
 def _make_peer(dtls: DtlsContext, now: float) -> Peer:

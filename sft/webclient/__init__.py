@@ -1,0 +1,99 @@
+"""The web client: static files, served on the public listener.
+
+``/`` is the start page and ``/c/<call name>`` a call; both are the same document, whose scripts look at
+the address. The call's secret is in the fragment of that address, which browsers never send.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sft import hookimpl
+from sft.plugin.values import HttpRoutes
+
+if TYPE_CHECKING:
+    from sft.config import Config
+    from sft.plugin.interfaces import GatewayServices
+
+STATIC = Path(__file__).parent / "static"
+TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+_POLICY = (
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "connect-src 'self'{url}",
+    "media-src 'self' blob: mediastream:",
+    "img-src 'self' data:",
+    "worker-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+)
+
+
+def content_security_policy(server_url: str = "") -> str:
+    """The page's policy: nothing from elsewhere, nothing inline, requests only to its own origin and
+    to ``server_url``, if the operator named one."""
+    parts = urlsplit(server_url)
+    origin = f" {parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
+    return "; ".join(_POLICY).format(url=origin)
+
+
+def headers(server_url: str = "") -> dict[str, str]:
+    """What every file is sent with."""
+    return {
+        "content-security-policy": content_security_policy(server_url),
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "permissions-policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
+        "cross-origin-opener-policy": "same-origin",
+        "cache-control": "no-cache",
+    }
+
+
+def file_route(path: str, file: Path, common: dict[str, str]) -> Route:
+    """A route that serves one file from memory, with an ETag and thus 304 for whoever has it already."""
+    content = file.read_bytes()
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+    async def serve(request: Request) -> Response:
+        known = request.headers.get("if-none-match", "")
+        if etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+            return Response(status_code=304, headers={**common, "etag": etag})
+        return Response(content, headers={**common, "etag": etag}, media_type=TYPES[file.suffix])
+
+    return Route(path, serve, methods=["GET", "HEAD"])
+
+
+def routes(server_url: str = "") -> list[Route]:
+    """All files under ``/static/``, and the page itself at ``/`` and ``/c/<call name>``."""
+    common = headers(server_url)
+    page = STATIC / "index.html"
+    files = sorted(file for file in STATIC.rglob("*") if file.suffix in TYPES)
+    return [
+        file_route("/", page, common),
+        file_route("/c/{name}", page, common),
+        *(file_route(f"/static/{file.relative_to(STATIC).as_posix()}", file, common) for file in files),
+    ]
+
+
+@hookimpl
+def sft_http_routes(config: Config, services: GatewayServices) -> Sequence[HttpRoutes]:
+    """Serves the web client unless ``[server] web_client`` is off."""
+    if not config.server.web_client:
+        return []
+    return [HttpRoutes("public", routes(config.server.url))]

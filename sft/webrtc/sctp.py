@@ -154,7 +154,7 @@ class SctpAssociation:
     def buffered(self) -> int:
         """Bytes sent by us that the peer has not acknowledged. The caller bounds it."""
         queued = 0 if self._channel is None else self._channel.bufferedAmount
-        return queued + self._transport.unsent
+        return queued + self._transport.unacknowledged
 
     def datagrams(self) -> list[bytes]:
         """SCTP packets to be sent; drains."""

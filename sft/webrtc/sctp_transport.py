@@ -5,6 +5,7 @@ Importing this module loads aiortc and with it PyAV; :mod:`sft.webrtc.sctp` does
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
@@ -68,9 +69,10 @@ class SctpTransport(RTCSctpTransport):
         self._last_sacked_tsn = self._advanced_peer_ack_tsn = tsn_minus_one(self._local_tsn)
 
     @property
-    def unsent(self) -> int:
+    def unacknowledged(self) -> int:
         """Bytes handed to the association that the peer has not acknowledged."""
-        return self._flight_size + sum(chunk._book_size for chunk in self._outbound_queue)
+        chunks = itertools.chain(self._sent_queue, self._outbound_queue)
+        return sum(chunk._book_size for chunk in chunks if not chunk._acked)
 
     async def receive_untrusted(self, data: bytes) -> None:
         """Take one packet, chunk by chunk, and acknowledge what it carried."""
@@ -141,7 +143,7 @@ class SctpTransport(RTCSctpTransport):
         else:
             self.inbox.append((stream_id, pp_id, data))
 
-    def _send_chunk(self, chunk: Chunk) -> Awaitable[None]:  # type: ignore[override]  # one await less
+    def _send_chunk(self, chunk: Chunk) -> Awaitable[None]:  # type: ignore[override]  # gives aiortc's own coroutine
         if isinstance(chunk, DataChunk):
             chunk.sent_at = self._clock()  # type: ignore[attr-defined]  # aiortc adds such itself
         return super()._send_chunk(chunk)

@@ -61,8 +61,9 @@ def test_three_hear_each_other_each_voice_in_a_slot_of_its_own(server: Server, c
             (name,) = {packet.csrc for packet in packets}
             assert [packet.payload for packet in packets] == [packet.payload for packet in sent[name[0]]]
             assert set(steps([packet.sequence for packet in packets])) == {1}
-            in_slot_0 = ssrc == receiver.slot_ssrcs("audio")[0]
-            assert in_slot_0 is (name[0] == first.ssrcs["audio"])
+            if receiver is not first:  # the first has no first to keep its slot 0 for
+                in_slot_0 = ssrc == receiver.slot_ssrcs("audio")[0]
+                assert in_slot_0 is (name[0] == first.ssrcs["audio"])
 
 
 def test_the_silent_are_not_forwarded_except_the_first_of_the_call(
@@ -84,7 +85,7 @@ def test_a_packet_lost_on_the_way_up_leaves_exactly_one_gap(server: Server, clie
     ann.send(packets)
     settle(ann, bob)
     assert [packet.payload for packet in bob.packets] == [packet.payload for packet in packets]
-    assert steps([packet.sequence for packet in bob.packets]) == [1] * 19 + [2] + [1] * 29
+    assert steps([packet.sequence for packet in bob.packets]) == [1] * 19 + [2] + [1] * 28
 
 
 def test_a_reordered_packet_keeps_its_place(server: Server, clients: ClientPool) -> None:
@@ -150,7 +151,8 @@ def test_the_layer_that_was_asked_for_comes_and_changes_at_a_keyframe(
         rid: video(ann.ssrcs[rid], 40, rid=rid, keyframes=(0, 20), sequence=sequence)
         for rid, sequence in (("h", 100), ("l", 7000))
     }
-    before, after = (interleave(layers["h"][part], layers["l"][part]) for part in (slice(45), slice(45, 120)))
+    before = interleave(layers["h"][:45], layers["l"][:45])
+    after = interleave(layers["l"][45:], layers["h"][45:])
     bob.look((ann, 2))
     ann.send(before)
     settle(ann, bob)

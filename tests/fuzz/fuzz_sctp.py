@@ -74,6 +74,7 @@ def seeds() -> list[bytes]:
         pack("!BBHLLHHHH", 3, 0, 20, acknowledged, 65536, 1, 0, 2, 65535),  # SACK with a huge gap block
         pack("!BBHHH4s", 4, 0, 12, 1, 8, b"beat"),
         pack("!BBHHH", 4, 0, 8, 1, 0),  # a parameter of length 0
+        pack("!BBHHH", 6, 0, 8, 1, 0),  # and a cause of that length: aiortc would loop for ever
         pack("!BBHHHLLLHH", 130, 0, 24, 13, 18, last, 0, last - 1, 1, 0),  # reset stream 1
         pack("!BBHHHLHH", 130, 0, 16, 17, 12, last, 100, 0),
         pack("!BBHL", 7, 0, 8, acknowledged),

@@ -294,7 +294,7 @@ def meet(*clients: AiortcClient) -> None:
     users = {client.user for client in clients}
     for client in clients:
         others = users - {client.user}
-        client.wait(lambda one, others=others: others <= one.approved)  # type: ignore[misc]  # bound early
+        client.wait(lambda one, others=others: others <= one.approved)  # type: ignore[misc]  # bound now
     for client in clients:
         client.ping()
 

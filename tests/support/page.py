@@ -120,18 +120,25 @@ class Page:
         ``seconds``.
         """
         with trio.move_on_after(seconds):
-            result = await self.command(
-                "Runtime.evaluate",
-                expression=expression,
-                awaitPromise=True,
-                returnByValue=True,
-                replMode=True,
-                userGesture=True,
-            )
+            result = await self._evaluate(expression, repl=False)
+            details = result.get("exceptionDetails")
+            if details and "await is only valid" in _exception_text(details):
+                result = await self._evaluate(expression, repl=True)
             if "exceptionDetails" in result:
                 raise ChromiumError(f"{_exception_text(result['exceptionDetails'])}\nin: {expression[:200]}")
             return result["result"].get("value")
         raise ChromiumError(f"no result within {seconds} s: {expression[:200]}")
+
+    async def _evaluate(self, expression: str, *, repl: bool) -> Json:
+        """Only the REPL mode knows ``await`` at the top level; only the other one awaits a promise."""
+        return await self.command(
+            "Runtime.evaluate",
+            expression=expression,
+            awaitPromise=True,
+            returnByValue=True,
+            replMode=repl,
+            userGesture=True,
+        )
 
     async def call(self, function: str, *arguments: Any, seconds: float = 30) -> Any:
         """Call a JavaScript function, e.g. ``(a, b) => a + b``, with arguments that JSON can carry."""

@@ -17,7 +17,7 @@ from sft.errors import BadPacket, LocalError
 from sft.model import Drop
 from sft.webrtc.events import ChannelOpen, Closed, Message
 from sft.webrtc.sctp import SctpAssociation
-from sft.webrtc.sctp_transport import MAX_AHEAD, MAX_HELD, MAX_MESSAGE, RECEIVE_BUFFER
+from sft.webrtc.sctp_transport import MAX_AHEAD, MAX_HELD, MAX_MESSAGE
 
 
 class Pair:
@@ -165,6 +165,10 @@ def test_buffered_counts_what_is_not_acknowledged(pair: Pair) -> None:
     for _ in range(4):
         pair.server.send("x" * 10000, pair.now)
     assert pair.server.buffered == 40000
+    pair.pump()
+    assert pair.server.deadline is not None
+    pair.server.handle_timeout(pair.server.deadline)
+    assert pair.server.buffered == 40000, "what waits to be sent again still counts"
     pair.lose = lambda number: False
     pair.run_until(lambda: pair.server.buffered == 0)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sft import hookimpl
-from sft.plugin.values import PlacementRequest, WorkerLoad
+from sft.model import WorkerLoad
+from sft.plugin.values import PlacementRequest
 
 LATE = 0.05
 """Seconds of loop lag from which a worker is too busy for another call if there is another worker."""

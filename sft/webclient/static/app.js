@@ -52,9 +52,6 @@ async function call() {
   const makeSynthetic = () => ({ ...options, name: () => yourName });
   const devices = new LocalDevices(options.synthetic ? makeSynthetic() : null);
   devices.setMuted(options.muted);
-  yourName = await prejoin(name, devices, options, makeSynthetic);
-  document.title = name;
-
   const hooks = { forced: false };
   const client = await SftClient.create({
     server: serverUrl(),
@@ -65,6 +62,12 @@ async function call() {
     logFrames: options.synthetic,
     ...login(),
   });
+  byId('about-code').textContent = client.verificationCode;
+  byId('about-code-part').hidden = false;
+
+  yourName = await prejoin(name, devices, options, makeSynthetic);
+  await client.setName(yourName);
+  document.title = name;
   const screen = new CallScreen(client, devices, yourName, name);
   if (options.synthetic) installTestHooks({ client, screen, hooks, options });
   try {

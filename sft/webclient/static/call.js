@@ -27,7 +27,6 @@ export class CallScreen {
     this.#name = name;
     byId('call-title').textContent = callName;
     byId('code').textContent = client.verificationCode;
-    byId('about-code').textContent = client.verificationCode;
     byId('lock').title = 'End-to-end encrypted. Everybody with the same link sees this code. More …';
     byId('lock').setAttribute('aria-label', `End-to-end encrypted, code ${client.verificationCode}. About encryption`);
   }

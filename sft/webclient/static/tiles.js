@@ -105,7 +105,16 @@ export class Tiles {
     }
     this.#grid.classList.toggle('has-large', this.#large !== null);
     this.#grid.style.setProperty('--small', Math.max(1, Math.min(count - 1, 6)));
-    this.#grid.style.setProperty('--columns', bestColumns(count, this.#grid.clientWidth, this.#grid.clientHeight));
+    const columns = bestColumns(count, this.#grid.clientWidth, this.#grid.clientHeight);
+    this.#grid.style.setProperty('--columns', columns);
+    // The grid has two columns for each tile, so that an incomplete last row can stand in the middle.
+    const rest = count % columns;
+    let index = 0;
+    for (const tile of this.#tiles.values()) {
+      const opensLastRow = rest > 0 && index === count - rest;
+      tile.style.setProperty('--column', opensLastRow ? `${columns - rest + 1} / span 2` : 'span 2');
+      index++;
+    }
   }
 }
 

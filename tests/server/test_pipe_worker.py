@@ -1,0 +1,148 @@
+"""A call held by a worker in another process, behind a gateway that only passes values."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from support.clients import TESTS, ClientPool, meet, settle
+from support.rtp import audio
+from support.server import make_config, to_toml
+from support.wire import new_id
+
+from sft.calls.requests import Ask, Connect, Offered
+from sft.config import Config
+from sft.errors import LocalError
+from sft.model import ParticipantId, WorkerLoad
+from sft.plugin.manager import prepare
+from sft.server.gateway import Gateway
+from sft.server.http import hypercorn_config, public_app, serve
+from sft.server.pipe import PipeWorker
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Instance:
+    """A gateway in this process, its one worker in another."""
+
+    url: str
+    gateway: Gateway
+    worker: PipeWorker
+    process: trio.Process
+
+
+@asynccontextmanager
+async def open_instance(folder: Path) -> AsyncIterator[Instance]:
+    file = folder / "sft.toml"
+    file.write_text(to_toml(make_config()))
+    config, manager = prepare(file)
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery, open_worker(file) as (worker, process):
+        gateway = Gateway(config, manager, [worker])
+        worker.on_call_started, worker.on_call_ended = gateway.call_started, gateway.call_ended
+        await nursery.start(worker.run)
+        await nursery.start(serve, public_app(config, gateway, []), listener(config), stop.wait)
+        yield Instance(config.server.announced_url, gateway, worker, process)
+        stop.set()
+
+
+@asynccontextmanager
+async def open_worker(file: Path) -> AsyncIterator[tuple[PipeWorker, trio.Process]]:
+    """The worker's process; it ends when its pipe is closed."""
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-m", "support.worker_process", str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield PipeWorker(0, process.stdin, process.stdout), process
+        await process.stdin.aclose()
+        with trio.move_on_after(10):
+            await process.wait()
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            await process.stdin.aclose()
+            await process.stdout.aclose()
+
+
+def listener(config: Config) -> object:
+    return hypercorn_config(config.server.listen, config.limits.header_seconds)
+
+
+async def off_loop(function: Callable[..., T], *arguments: object, **options: object) -> T:
+    """Steer a client while this process goes on serving it."""
+    return await trio.to_thread.run_sync(partial(function, *arguments, **options))
+
+
+async def test_a_call_is_held_by_a_worker_behind_a_pipe(tmp_path: Path, clients: ClientPool) -> None:
+    ended = trio.Event()
+    async with open_instance(tmp_path) as instance:
+        instance.gateway.on_idle = ended.set
+        call = new_id()
+        ann, bob = clients.make(), clients.make()
+        for client in (ann, bob):
+            await off_loop(client.join, instance.url, call)
+        await off_loop(meet, ann, bob)
+        packets = audio(ann.ssrcs["audio"], 50)
+        await off_loop(ann.send, packets)
+        await off_loop(settle, ann, bob)
+        assert [packet.payload for packet in bob.packets] == [packet.payload for packet in packets]
+        load = await instance.worker.handle(Ask())
+        assert isinstance(load, WorkerLoad)
+        assert (load.calls, load.participants) == (1, 2)
+        for client in (ann, bob):
+            await off_loop(client.hangup)
+        with trio.fail_after(10):
+            await ended.wait()  # the worker said, unasked, that the call is over
+    assert instance.process.returncode == 0
+
+
+async def test_requests_in_flight_are_answered_each_by_its_own_reply(tmp_path: Path) -> None:
+    async with open_instance(tmp_path) as instance:
+        offers: dict[int, str] = {}
+
+        async def connect(number: int) -> None:
+            participant = ParticipantId(new_id(), "_")
+            request = Connect("call", participant, "192.0.2.1", video_slots=number)
+            reply = await instance.worker.handle(request)
+            assert isinstance(reply, Offered)
+            offers[number] = reply.sdp
+
+        async with trio.open_nursery() as nursery:
+            for number in range(10):
+                nursery.start_soon(connect, number)
+        for number, offer in offers.items():
+            assert offer.count("m=video") == number + 1
+
+
+async def test_a_worker_that_died_is_noticed_by_who_asks_it_and_by_who_waits(tmp_path: Path) -> None:
+    async with open_instance(tmp_path) as instance, trio.open_nursery() as nursery:
+        await instance.worker.handle(Ask())
+        instance.process.send_signal(signal.SIGSTOP)
+
+        async def wait_in_vain() -> None:
+            with pytest.raises(LocalError):
+                await instance.worker.handle(Ask())
+
+        nursery.start_soon(wait_in_vain)
+        await trio.testing.wait_all_tasks_blocked()
+        instance.process.kill()
+        await instance.process.wait()
+        await wait_in_vain()
