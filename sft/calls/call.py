@@ -92,11 +92,13 @@ class Call:
         if participant.connection is not None:
             participant.connection.send(text, now)
 
-    def leave(self, participant: Participant, reason: str, now: float) -> None:
+    def leave(
+        self, participant: Participant, reason: str, now: float, *, silently: bool = False
+    ) -> None:
         """End a participant, whatever state it is in."""
         for connection in (participant.pending, participant.connection):
             if connection is not None:
-                connection.close(reason, now)
+                connection.close(reason, now, silently=silently)
 
     def hang_up(self, participant: Participant, reason: str, now: float) -> None:
         """End a participant and tell it so (protocol section 2.11)."""

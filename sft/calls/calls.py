@@ -47,11 +47,13 @@ class Calls:
             self.refusals[reply.reason] += 1
         return reply
 
-    def end_all(self, reason: str, now: float) -> None:
-        """End every participant, telling each (HANGUP)."""
+    def abandon(self, now: float) -> None:
+        """The server stops. Clients are not told: one that is told at once asks for a new connection,
+        while nobody is there to give it one; one that finds out by itself comes back later, to the
+        server that took over."""
         for call in list(self._calls.values()):
             for participant in list(call.participants.values()):
-                call.hang_up(participant, reason, now)
+                call.leave(participant, "server_stopped", now, silently=True)
 
     def _connect(self, request: Connect, now: float) -> Reply:
         call = self._calls.get(request.call)

@@ -158,15 +158,19 @@ class Connection:
         if not self.closed:
             self._timer.set(self.peer.deadline)
 
-    def close(self, reason: str, now: float) -> None:
-        """End for good: say goodbye, free ports, timers and keys. May be called twice."""
+    def close(self, reason: str, now: float, *, silently: bool = False) -> None:
+        """End for good: free ports, timers and keys. May be called twice.
+
+        ``silently``: do not tell the client, whose connection then ends by its own timers.
+        """
         if self.closed:
             return
         self.join.event(Event.CLOSE, now)
         self._timer.cancel()
         self._context.routes.pop(self.peer.ufrag, None)
-        self.peer.close(now)
-        self._flush()
+        if not silently:
+            self.peer.close(now)
+            self._flush()
         for transport in self.transports:
             transport.close()
         self._add_to_totals()

@@ -21,8 +21,9 @@ REPORT_PERIOD = 1.0
 SLOTS_PER_COMPOUND = 12
 """Sender reports with their CNAMEs in one datagram: 72 bytes each, next to at most 31 report blocks."""
 
-MAX_REPORT_AGE = 30.0
-"""Seconds after which a sender's report says nothing about its clock any more."""
+MAX_DELAY = 5.0
+"""Seconds by which a sender's report may differ from what the newest packet's arrival says; a report
+further off is nonsense, or from before the sender began anew."""
 
 
 def receive_rtcp_untrusted(endpoint: Endpoint, compound: bytes, now: float) -> None:
@@ -103,18 +104,23 @@ def sender_report(slot: Slot, now: float, wall: float) -> bytes:
     """What the slot's RTP timestamp is at this moment of our clock (RFC 3550 section 6.4.1).
 
     The sender's own report says which timestamp belongs to which moment of its clock; its participant's
-    clock offset says when that was by ours. Without a report the newest packet is taken to be new.
+    clock offset says when that was by ours. Without a report the newest packet is taken to have had no
+    delay.
     """
     source = slot.source
     if source is None:
         return b""
-    timestamp, elapsed = source.timestamp, now - source.arrival
+    rate = source.clock_rate
+    rtp = source.timestamp + int((now - source.arrival) * rate)
     offset = source.endpoint.clock.offset
     if source.report is not None and offset is not None:
         since = wall - offset - rtcp.unix_from_ntp(source.report.ntp)
-        if abs(since) < MAX_REPORT_AGE:
-            timestamp, elapsed = source.report.rtp, since
-    rtp = timestamp + int(elapsed * source.clock_rate) + slot.attachments[-1].timestamp_offset
+        ahead = source.report.rtp + int(since * rate) - rtp & 0xFFFFFFFF
+        if ahead >= 0x80000000:
+            ahead -= 0x100000000
+        if abs(ahead) < MAX_DELAY * rate:
+            rtp += ahead
+    rtp += slot.attachments[-1].timestamp_offset
     return rtcp.write_sender_report(slot.ssrc, rtcp.ntp_from_unix(wall), rtp, slot.packets, slot.octets)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import pluggy
@@ -68,10 +68,9 @@ class ListenerRoutes:
 class _Fault(Exception):
     """An implementation raised, or gave a result of the wrong kind; logged and counted already."""
 
-    def __init__(self, plugin: str, hook: str, error: BaseException) -> None:
-        super().__init__(f"plugin {plugin!r} failed in {hook}: {error!r}")
+    def __init__(self, plugin: str) -> None:
+        super().__init__(plugin)
         self.plugin = plugin
-        self.error = error
 
 
 class PluginManager:
@@ -168,29 +167,20 @@ class PluginManager:
 
     def engine(self, config: Config, services: Services) -> Engine | None:
         """The engine of a plugin; None: use the built-in one."""
-        try:
-            return self._first("sft_engine", _anything, config=config, services=services)
-        except _Fault as fault:
-            _stop(fault)
+        for _, engine in self._all("sft_engine", _engine, config=config, services=services):
+            return engine
+        return None
 
     def dtls_identity(self) -> DtlsIdentity:
-        try:
-            identity = self._first("sft_dtls_identity", _instance_of(DtlsIdentity))
-        except _Fault as fault:
-            _stop(fault)
-        if identity is None:
-            raise PluginError("no plugin answers sft_dtls_identity: is the built-in plugin 'dtls' blocked?")
-        return identity
+        for _, identity in self._all("sft_dtls_identity", _instance_of(DtlsIdentity)):
+            return identity
+        raise PluginError("no plugin answers sft_dtls_identity: is the built-in plugin 'dtls' blocked?")
 
     def srtp_profiles(self) -> tuple[str, ...]:
         """Names of protection profiles, best first."""
-        try:
-            profiles = self._first("sft_srtp_profiles", _srtp_profiles)
-        except _Fault as fault:
-            _stop(fault)
-        if profiles is None:
-            raise PluginError("no plugin answers sft_srtp_profiles: is the built-in plugin 'srtp' blocked?")
-        return profiles
+        for _, profiles in self._all("sft_srtp_profiles", _srtp_profiles):
+            return profiles
+        raise PluginError("no plugin answers sft_srtp_profiles: is the built-in plugin 'srtp' blocked?")
 
     def http_routes(self, config: Config, services: GatewayServices) -> ListenerRoutes:
         """The routes of all plugins."""
@@ -292,20 +282,23 @@ class PluginManager:
                     return check(answer)
             except Exception as error:
                 self._count(implementation.plugin_name, hook, error)
-                raise _Fault(implementation.plugin_name, hook, error) from error
+                raise _Fault(implementation.plugin_name) from error
         return None
 
     def _all(self, hook: str, check: Callable[[Any], T], **arguments: object) -> Iterator[tuple[str, T]]:
-        """Every answer that is not None, with the plugin's name; a fault stops the start."""
+        """The answers that are not None, each with its plugin's name; a fault stops the start."""
         for implementation in self._implementations(hook):
+            plugin = implementation.plugin_name
             try:
                 answer = _call(implementation, arguments)
                 checked = None if answer is None else check(answer)
+            except ConfigError:  # not the plugin's fault but the operator's
+                raise
             except Exception as error:
-                self._count(implementation.plugin_name, hook, error)
-                _stop(_Fault(implementation.plugin_name, hook, error))
+                self._count(plugin, hook, error)
+                raise PluginError(f"plugin {plugin!r} failed in {hook}: {error!r}") from error
             if checked is not None:
-                yield implementation.plugin_name, checked
+                yield plugin, checked
 
     def _count(self, plugin: str, hook: str, error: BaseException) -> None:
         self.faults[plugin, hook] += 1
@@ -346,12 +339,6 @@ def _refuse_unusable(loaded: Loaded, hook: str, implementation: pluggy.HookImpl)
         )
 
 
-def _stop(fault: _Fault) -> NoReturn:
-    if isinstance(fault.error, ConfigError):
-        raise fault.error
-    raise PluginError(str(fault)) from fault.error
-
-
 def _join_index(entry: RosterEntry) -> tuple[int, str, str]:
     return entry.joined, entry.user, entry.client
 
@@ -359,7 +346,9 @@ def _join_index(entry: RosterEntry) -> tuple[int, str, str]:
 # Checks of answers: they give the answer back or raise
 
 
-def _anything(answer: T) -> T:
+def _engine(answer: Engine) -> Engine:
+    if not callable(getattr(answer, "fan_out", None)):
+        raise TypeError(f"gave {answer!r}, which has no fan_out")
     return answer
 
 

@@ -29,7 +29,7 @@ from sft.calls.requests import (
 )
 from sft.config import Config
 from sft.errors import BadPacket, LocalError
-from sft.model import WorkerLoad
+from sft.model import Drop, WorkerLoad
 from sft.plugin.manager import PluginManager
 from sft.plugin.values import AuthRequest, DrainState, PlacementRequest
 from sft.server.limits import JoinRate
@@ -55,6 +55,8 @@ class Response:
     json: bool = False
     retry_after: int | None = None
 
+
+MAX_CALL_ID = 127
 
 REFUSALS = {
     Refusal.CALL_FULL: Status.LIMIT_REACHED,
@@ -99,6 +101,8 @@ class Gateway:
     async def post(self, call: str, body: bytes, address: str) -> Response:
         """Answer ``POST /sft/<call>``."""
         try:
+            if len(call) > MAX_CALL_ID:
+                raise BadPacket(Drop.MESSAGE_MALFORMED, "the call's id is too long")
             message = decode_untrusted(body, self._config.limits.body_bytes)
             response = await self._dispatch(call, message, address)
         except BadPacket as bad:

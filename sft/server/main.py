@@ -38,31 +38,32 @@ async def serve_instance(
     async with trio.open_nursery() as nursery:
         await nursery.start(worker.run)
         manager.run(nursery, services)
-        urls: list[str] = await nursery.start(
-            serve,
-            public_app(config, gateway, routes.public),
-            hypercorn_config(
-                config.server.listen,
-                config.limits.header_seconds,
-                config.server.certificate,
-                config.server.key,
-            ),
-            stop.wait,
-        )
-        await nursery.start(
-            serve,
-            operator_app(gateway, worker.snapshots.as_json, routes.operator),
-            hypercorn_config(config.server.operator_listen, config.limits.header_seconds),
-            stop.wait,
-        )
-        log.info("listening", urls=urls, announced=config.server.announced_url)
-        task_status.started(urls)
-        await _until_told_to_stop(gateway)
-        log.info("stopping")
-        manager.notify("sft_draining", state=DrainState.CLOSED)
-        stop.set()
-        worker.close()
-        nursery.cancel_scope.deadline = trio.current_time() + 2
+        async with trio.open_nursery() as listeners:
+            urls: list[str] = await listeners.start(
+                serve,
+                public_app(config, gateway, routes.public),
+                hypercorn_config(
+                    config.server.listen,
+                    config.limits.header_seconds,
+                    config.server.certificate,
+                    config.server.key,
+                ),
+                stop.wait,
+            )
+            await listeners.start(
+                serve,
+                operator_app(gateway, worker.snapshots.as_json, routes.operator),
+                hypercorn_config(config.server.operator_listen, config.limits.header_seconds),
+                stop.wait,
+            )
+            log.info("listening", urls=urls, announced=config.server.announced_url)
+            task_status.started(urls)
+            await _until_told_to_stop(gateway)
+            log.info("stopping")
+            manager.notify("sft_draining", state=DrainState.CLOSED)
+            stop.set()
+            listeners.cancel_scope.deadline = trio.current_time() + 2
+        nursery.cancel_scope.cancel()
 
 
 async def _until_told_to_stop(gateway: Gateway) -> None:

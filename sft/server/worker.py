@@ -93,7 +93,7 @@ class Worker:
         return {f"{plugin}.{hook}": count for (plugin, hook), count in self._manager.faults.items()}
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; then say goodbye to everybody and free what is held."""
+        """Serve until cancelled; then free what is held."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.pump.run)
@@ -105,7 +105,7 @@ class Worker:
 
     def close(self) -> None:
         """End all calls and close the transports. May be called twice."""
-        self.calls.end_all("server_stopped", trio.current_time())
+        self.calls.abandon(trio.current_time())
         self.lag.stop()
         for factory in self.factories:
             factory.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from pylibsrtp import Error, Policy, Session
+from pylibsrtp import Policy, Session
 
 from sft.forwarding.endpoint import Endpoint
 from sft.forwarding.engine import PythonEngine
@@ -131,7 +131,9 @@ class Client:
     def send_rtcp(self, compound: bytes) -> None:
         self.deliver(self.outgoing.protect_rtcp(compound))
 
-    def audio(self, level: int | None = 30, *, payload: bytes = b"sound", sequence: int | None = None) -> None:
+    def audio(
+        self, level: int | None = 30, *, payload: bytes = b"sound", sequence: int | None = None
+    ) -> None:
         ssrc = self.audio_ssrc
         elements = () if level is None else ((1, bytes((0x80 | level,))),)
         self.send(
@@ -284,22 +286,12 @@ def call() -> Call:
     return Call()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_call() -> Callable[[int], Call]:
     return Call
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def packet() -> Callable[..., bytes]:
     """Builds a plain RTP packet."""
     return rtp_packet
-
-
-@pytest.fixture
-def rtp() -> type[Rtp]:
-    return Rtp
-
-
-@pytest.fixture
-def srtp_error() -> type[Error]:
-    return Error

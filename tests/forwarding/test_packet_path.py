@@ -120,7 +120,9 @@ def test_srtp_from_another_address_is_taken_but_not_answered_there(call) -> None
     assert len(receiver.drain()) == 2
 
 
-@pytest.mark.parametrize("datagram", [b"\x80", b"\x80\x64", b"\x80\xc8", b"\x90" * 40, b"\x80\xc9" + bytes(30)])
+@pytest.mark.parametrize(
+    "datagram", [b"\x80", b"\x80\x64", b"\x80\xc8", b"\x90" * 40, b"\x80\xc9" + bytes(30)]
+)
 def test_forged_and_short_datagrams_are_counted_not_raised(call, datagram: bytes) -> None:
     sender, _ = two(call)
     sender.deliver(datagram)

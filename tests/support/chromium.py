@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -106,7 +107,7 @@ class Chromium:
         self._reader = reader
         self._writer = writer
         self._write_lock = trio.Lock()
-        self._open_lock = trio.Lock()
+        self.lock = trio.Lock()
         self._replies: dict[int, _Reply] = {}
         self._pages: dict[str, Page] = {}  # by DevTools session, the page's and its workers'
         self._last_id = 0
@@ -147,34 +148,35 @@ class Chromium:
         ``size`` is the viewport in CSS pixels, ``dark`` the preferred colour scheme; ``before_load``
         is a script that runs in every document before its own scripts.
         """
-        async with self._open_lock:  # one at a time: the renderer that appears meanwhile is this page's
-            known = set(await self.renderers())
-            context = (await self.command("Target.createBrowserContext", disposeOnDetach=True))[
-                "browserContextId"
-            ]
-            await self.command("Browser.grantPermissions", permissions=permissions, browserContextId=context)
+        context = (await self.command("Target.createBrowserContext", disposeOnDetach=True))[
+            "browserContextId"
+        ]
+        await self.command("Browser.grantPermissions", permissions=permissions, browserContextId=context)
+        async with self.lock:
             target = (await self.command("Target.createTarget", url="about:blank", browserContextId=context))[
                 "targetId"
             ]
             session = (await self.command("Target.attachToTarget", targetId=target, flatten=True))[
                 "sessionId"
             ]
-            page = Page(self, context, target, session)
-            self._pages[session] = page
+            page = self._pages[session] = Page(self, context, target, session)
             await page.prepare(size, dark, before_load)
-            new = set(await self.renderers()) - known
-        if len(new) != 1:
-            raise ChromiumError(f"expected one new renderer process, got {sorted(new)}")
-        page.pid = new.pop()
+            await self.find_renderer(page)
         if url != "about:blank":
             await page.goto(url)
         return page
+
+    async def find_renderer(self, page: Page) -> None:
+        """Note the page's renderer: the newest one that is no other page's. A navigation may move a page
+        to a new process, so pages load one at a time (``lock``)."""
+        others = {other.pid for other in self._pages.values() if other is not page}
+        page.pid = max(set(await self.renderers()) - others, key=_renderer_number)
 
     async def renderers(self) -> list[int]:
         """The process ids of all pages' renderers (not those of the browser's own windows)."""
         info = (await self.command("SystemInfo.getProcessInfo"))["processInfo"]
         numbers = [entry["id"] for entry in info if entry["type"] == "renderer"]
-        return [number for number in numbers if not _draws_browser_ui(number)]
+        return [number for number in numbers if "--top-chrome-webui" not in _command_line(number)]
 
     async def read(self) -> None:
         """Hand out what the browser sends, until it is gone."""
@@ -217,11 +219,17 @@ class Chromium:
         self._pages = {session: other for session, other in self._pages.items() if other is not page}
 
 
-def _draws_browser_ui(pid: int) -> bool:
+def _command_line(pid: int) -> str:
     try:
-        return b"--top-chrome-webui" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:  # it has ended meanwhile
-        return False
+        return ""
+
+
+def _renderer_number(pid: int) -> int:
+    """Renderers are numbered in the order of their start."""
+    found = re.search(r"--renderer-client-id=(\d+)", _command_line(pid))
+    return int(found[1]) if found else -1
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ media. The independent client is :mod:`support.aiortc_client`.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -38,6 +39,8 @@ class LightClient:
         self._handle = handle
         self._socket = socket
         self._engine = Client(context)
+        self._engine.random = os.urandom
+        self._engine.ufrag, self._engine.pwd = new_id()[:8], new_id()
         self._changed = trio.Event()
 
     @property

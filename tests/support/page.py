@@ -102,16 +102,18 @@ class Page:
 
     async def goto(self, url: str, *, seconds: float = 20) -> None:
         """Load ``url`` and wait for its load event. A change of the fragment only loads nothing."""
-        self._loaded = trio.Event()
-        result = await self.command("Page.navigate", url=url)
-        if result.get("errorText"):
-            raise ChromiumError(f"{url}: {result['errorText']}")
-        if "loaderId" not in result:
-            return
-        with trio.move_on_after(seconds) as scope:
-            await self._loaded.wait()
-        if scope.cancelled_caught:
-            raise ChromiumError(f"{url}: not loaded within {seconds} s")
+        async with self._browser.lock:
+            self._loaded = trio.Event()
+            result = await self.command("Page.navigate", url=url)
+            if result.get("errorText"):
+                raise ChromiumError(f"{url}: {result['errorText']}")
+            if "loaderId" not in result:
+                return
+            with trio.move_on_after(seconds) as scope:
+                await self._loaded.wait()
+            if scope.cancelled_caught:
+                raise ChromiumError(f"{url}: not loaded within {seconds} s")
+            await self._browser.find_renderer(self)
 
     async def evaluate(self, expression: str, *, seconds: float = 30) -> Any:
         """The value of a JavaScript expression, awaited if it is a promise, as JSON gives it.

@@ -8,6 +8,7 @@
 import { SftError } from './signalling.js';
 
 const GATHERING_LIMIT = 2000; // ms
+const OUTAGE_LIMIT = 4000; // ms of `disconnected`; the browser would take much longer to call it failed
 const LAYERS = {
   l: { scaleResolutionDownBy: 2, maxBitrate: 250_000 },
   h: { scaleResolutionDownBy: 1, maxBitrate: 1_500_000 },
@@ -24,6 +25,7 @@ export class Connection extends EventTarget {
   #audio = null; // transceivers of what we send
   #video = null;
   #held = []; // messages that came before start()
+  #outage = null; // timer
   #over = false;
 
   /** Slots in the order of the offer: {mid, receiver, track, kid}; kid: whose frames came last, or null. */
@@ -39,7 +41,10 @@ export class Connection extends EventTarget {
     this.#pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require', iceServers });
     this.#pc.ondatachannel = ({ channel }) => this.#useChannel(channel);
     this.#pc.onconnectionstatechange = () => {
-      if (this.#pc.connectionState === 'failed') this.#lose('network');
+      const { connectionState } = this.#pc;
+      clearTimeout(this.#outage);
+      if (connectionState === 'failed') this.#lose('network');
+      if (connectionState === 'disconnected') this.#outage = setTimeout(() => this.#lose('network'), OUTAGE_LIMIT);
     };
   }
 
@@ -199,6 +204,7 @@ export class Connection extends EventTarget {
   close() {
     if (this.#over) return;
     this.#over = true;
+    clearTimeout(this.#outage);
     this.#pc.close();
     this.#crypto.close(this.number);
   }

@@ -21,26 +21,25 @@
  * the server opens. Names and KIDs travel in sealed envelopes (secrets.js), frames are SFrame (sframe.js).
  */
 
+import { Backoff } from './backoff.js';
 import { Connection } from './connection.js';
 import { FrameCrypto } from './frame-crypto.js';
+import { KeepAlive } from './keep-alive.js';
 import { LocalMedia } from './local-media.js';
 import { Messages } from './messages.js';
 import { Roster } from './roster.js';
 import { CallKeys, callIdOf, newKid, randomHex } from './secrets.js';
 import { Server, SftError } from './signalling.js';
-import { arrangeStreams } from './streams.js';
+import { VideoRequests } from './streams.js';
 
 export { SftError } from './signalling.js';
 
 export const VERSION = '0.1.0';
 export const QUALITY = Object.freeze({ any: 0, low: 1, high: 2 });
 
-const PING_EVERY = 5000; // ms; the server drops a participant after 20 s without one
-const PINGS_TO_MISS = 4;
 const CONNECT_LIMIT = 15000; // ms from CONFCONN to the open data channel
 const ROSTER_LIMIT = 10000; // ms from the open data channel to the first CONFPART
 const HANGUP_LIMIT = 1000;
-const BACKOFF = [0, 1000, 2000, 4000, 8000]; // ms before each attempt to reconnect; the last one repeats
 
 export class SftClient extends EventTarget {
   #options;
@@ -53,12 +52,10 @@ export class SftClient extends EventTarget {
   #connections = 0;
   #round = null; // promise of the exchange that is under way
   #media = new LocalMedia();
-  #wanted = []; // what requestVideo was last given
-  #streams = []; // what the server was told: index = video slot
-  #missedPings = 0;
-  #pingTimer = null;
+  #video = new VideoRequests();
+  #keepAlive = new KeepAlive();
   #rosterCame = null; // resolves the wait for the first CONFPART of a connection
-  #wake = null; // ends the pause before the next attempt to reconnect
+  #backoff = new Backoff([0, 1000, 2000, 4000, 8000]);
   #hungUp = null;
 
   state = 'idle';
@@ -99,6 +96,11 @@ export class SftClient extends EventTarget {
 
   // What is known ------------------------------------------------------------------------------------
 
+  /** Whether we have left or failed, or are about to. */
+  get isOver() {
+    return this.state === 'closing' || this.state === 'closed';
+  }
+
   /** The same for all who hold the secret: four groups of four digits. */
   get verificationCode() {
     return this.#keys.code;
@@ -126,8 +128,7 @@ export class SftClient extends EventTarget {
 
   /** The track of the video slot that carries this participant's frames now, or null. */
   videoTrackOf(userid) {
-    const index = this.#streams.findIndex((stream) => stream?.userid === userid);
-    const slot = this.#connection?.videoSlots[index];
+    const slot = this.#connection?.videoSlots[this.#video.slotOf(userid)];
     const { kid } = this.#roster.get(userid) ?? {};
     return slot && kid != null && slot.kid === kid ? slot.track : null;
   }
@@ -153,9 +154,9 @@ export class SftClient extends EventTarget {
     return this.#crypto.counters();
   }
 
-  /** @returns {Promise<RTCStatsReport | null>} */
+  /** @returns {Promise<RTCStatsReport | undefined>} */
   async getStats() {
-    return (await this.#connection?.getStats()) ?? null;
+    return this.#connection?.getStats();
   }
 
   // Joining and leaving ------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ export class SftClient extends EventTarget {
 
   /** Try at once to reconnect, for instance when the browser says it is online again. */
   retryNow() {
-    this.#wake?.();
+    this.#backoff.wake();
   }
 
   // What we send -------------------------------------------------------------------------------------
@@ -228,12 +229,14 @@ export class SftClient extends EventTarget {
    * stay keep their slot.
    */
   requestVideo(wanted) {
-    this.#wanted = wanted;
-    const present = wanted.filter(({ userid }) => this.#roster.get(userid));
+    this.#video.wanted = wanted;
+    this.#requestVideo();
+  }
+
+  #requestVideo() {
     const slots = this.#connection?.videoSlots.length ?? 0;
-    const streams = arrangeStreams(this.#streams, present.slice(0, slots));
-    if (streams.length === 0 || JSON.stringify(streams) === JSON.stringify(this.#streams)) return;
-    this.#streams = streams;
+    const streams = this.#video.next(slots, (userid) => this.#roster.get(userid));
+    if (!streams) return;
     this.#send(this.#messages.streams(streams));
     this.#emit('slots');
   }
@@ -265,7 +268,7 @@ export class SftClient extends EventTarget {
       const sdp = await connection.answer(offer.sdp, this.#media);
       await this.#server.post(this.#messages.answer(offer.type, sdp, this.#media.props), offer.url);
       await opened;
-      if (this.state.startsWith('clos')) throw new SftError('left');
+      if (this.isOver) throw new SftError('left');
       await this.#use(connection);
     } catch (error) {
       connection.close();
@@ -277,8 +280,7 @@ export class SftClient extends EventTarget {
   async #use(connection) {
     this.#connection?.close();
     this.#connection = connection;
-    this.#streams = [];
-    this.#missedPings = 0;
+    this.#video.reset();
     const roster = new Promise((resolve, reject) => {
       this.#rosterCame = resolve;
       setTimeout(() => reject(new SftError('protocol', 'no roster')), ROSTER_LIMIT);
@@ -286,16 +288,12 @@ export class SftClient extends EventTarget {
     });
     this.#sendProps();
     this.#sendEnvelope();
-    clearInterval(this.#pingTimer);
-    this.#pingTimer = setInterval(() => this.#ping(), PING_EVERY);
+    this.#keepAlive.start(
+      () => this.#send(this.#messages.plain('PING')),
+      () => this.#lost(connection, 'no answer'),
+    );
     connection.start();
     await roster;
-  }
-
-  #ping() {
-    if (this.#missedPings >= PINGS_TO_MISS) return this.#lost(this.#connection, 'no answer');
-    this.#missedPings++;
-    this.#send(this.#messages.plain('PING'));
   }
 
   /** Tracks that the connection cannot carry as it was negotiated take a new connection. */
@@ -314,12 +312,13 @@ export class SftClient extends EventTarget {
 
   async #lost(connection, why) {
     if (connection !== this.#connection || this.state !== 'connected') return;
-    clearInterval(this.#pingTimer);
+    this.#keepAlive.stop();
     connection.close();
     this.lossReason = why;
     this.#setState('reconnecting');
-    for (let attempt = 0; this.state === 'reconnecting'; attempt++) {
-      await this.#pause(BACKOFF[Math.min(attempt, BACKOFF.length - 1)]);
+    this.#backoff.reset();
+    while (this.state === 'reconnecting') {
+      await this.#backoff.pause();
       if (this.state !== 'reconnecting') return;
       try {
         await this.#establish(true);
@@ -330,13 +329,6 @@ export class SftClient extends EventTarget {
     }
   }
 
-  #pause(milliseconds) {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-      setTimeout(resolve, milliseconds);
-    });
-  }
-
   // Messages -----------------------------------------------------------------------------------------
 
   #receive(connection, message) {
@@ -344,7 +336,7 @@ export class SftClient extends EventTarget {
     const request = message.resp === false;
     switch (message.type) {
       case 'PING':
-        this.#missedPings = 0;
+        this.#keepAlive.answered();
         break;
       case 'CONFPART':
         if (request) this.#takeRoster(message);
@@ -367,7 +359,7 @@ export class SftClient extends EventTarget {
   #takeRoster({ participants }) {
     this.#roster.replace(participants ?? []);
     this.#announceAndApprove();
-    this.requestVideo(this.#wanted);
+    this.#requestVideo();
     this.#rosterCame?.();
   }
 
@@ -418,12 +410,12 @@ export class SftClient extends EventTarget {
   }
 
   #close(error) {
-    clearInterval(this.#pingTimer);
+    this.#keepAlive.stop();
     this.#connection?.close();
     this.#crypto.terminate();
     this.error = error;
     this.#setState('closed');
-    this.#wake?.();
+    this.#backoff.wake();
   }
 
   #emit(type, detail) {

@@ -1,11 +1,32 @@
+/** Which participant's video is asked for in which slot: [{userid, quality}], the index being the slot. */
+
+/** What the server was told last, and what is wanted; the two differ by who is present and by slots. */
+export class VideoRequests {
+  current = [];
+  wanted = [];
+
+  /** A new connection's slots are empty. */
+  reset() {
+    this.current = [];
+  }
+
+  slotOf(userid) {
+    return this.current.findIndex((stream) => stream.userid === userid);
+  }
+
+  /** The list to send now, or null if there is nothing new to say. An empty list is never sent. */
+  next(slots, isPresent) {
+    const wanted = this.wanted.filter(({ userid }) => isPresent(userid)).slice(0, slots);
+    const streams = arrangeStreams(this.current, wanted);
+    if (streams.length === 0 || JSON.stringify(streams) === JSON.stringify(this.current)) return null;
+    this.current = streams;
+    return streams;
+  }
+}
+
 /**
- * The next list of video streams, the index being the video slot.
- *
  * Those who stay keep their slot, so that their picture does not stop; newcomers take the places of those who
  * go. The list has no holes: what remains open is closed with the last ones.
- *
- * @param {{userid: string, quality: number}[]} current
- * @param {{userid: string, quality: number}[]} wanted
  */
 export function arrangeStreams(current, wanted) {
   const open = new Map(wanted.map(({ userid, quality }) => [userid, { userid, quality }]));
