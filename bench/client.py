@@ -19,6 +19,7 @@ from http_connection import HttpConnection
 from media import AudioSource, Stream, VideoSource
 from pylibsrtp import Session
 
+from sft.errors import BadPacket
 from sft.webrtc import rtcp, stun
 from sft.webrtc.dtls import DtlsSession
 from sft.webrtc.events import ChannelOpen, Message
@@ -54,6 +55,8 @@ class Client:
         self.streams: dict[int, Stream] = {}
         self.strangers = 0
         """Packets with an SSRC that was never offered, or that do not decrypt."""
+        self.bad = 0
+        """DTLS and SCTP packets that make no sense; what is late may be among them."""
         self.packets = 0
         self.audio: AudioSource | None = None
         self.video: VideoSource | None = None
@@ -170,7 +173,10 @@ class Client:
                     self._dtls.start(now)
                     self._flush(now)
             else:
-                self._dtls.receive_untrusted(data, now)
+                try:
+                    self._dtls.receive_untrusted(data, now)
+                except BadPacket:
+                    self.bad += 1
                 self._flush(now)
 
     def _media(self, data: bytes) -> None:
@@ -196,7 +202,10 @@ class Client:
             sctp = self._sctp = SctpAssociation(os.urandom, now, is_server=False, opens_channel=False)
         if sctp is not None:
             for packet in dtls.received():
-                sctp.receive_untrusted(packet, now)
+                try:
+                    sctp.receive_untrusted(packet, now)
+                except BadPacket:
+                    self.bad += 1
             for event in sctp.events():
                 if isinstance(event, Message):
                     self._take_message(event.text, now)

@@ -41,12 +41,11 @@ addresses = [{{ bind = "127.0.0.1" }}]
 """
 """Limits that one client address would run into are out of the way; all else is as it comes."""
 
-PROFILED = "import cProfile, sys; cProfile.run('from sft.cli import main; main()', {file!r})"
 START_SECONDS = 20.0
 
 
 class Server:
-    """One running ``sft-serve``. ``profile``: write a cProfile of it to this file."""
+    """One running ``sft-serve``. ``profile``: a file to write a cProfile of what is measured to."""
 
     def __init__(self, ports: int, profile: Path | None = None) -> None:
         listen, operator = _free_tcp_port(), _free_tcp_port()
@@ -59,7 +58,8 @@ class Server:
         self._log = folder / "log"
         program = [str(Path(sys.executable).with_name("sft-serve"))]
         if profile is not None:
-            program = [sys.executable, "-c", PROFILED.format(file=str(profile))]
+            program = [sys.executable, str(Path(__file__).with_name("profiled.py")), str(profile)]
+        self._profiled = profile is not None
         with self._log.open("wb") as log:
             command = [*program, "run", "--config", str(config)]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -99,6 +99,11 @@ class Server:
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             total += int((task / "schedstat").read_text().split()[0])
         return total / 1e9
+
+    def toggle_profile(self) -> None:
+        """Begin or end what is profiled, if anything is."""
+        if self._profiled:
+            self._process.send_signal(signal.SIGUSR1)
 
     def memory(self) -> int:
         """Resident bytes."""

@@ -67,8 +67,7 @@ def findings(config: Config, manager: PluginManager) -> Iterator[Finding]:
     if config.server.certificate:
         yield _certificate(config)
     yield from _hooks(manager)
-    for worker in range(config.server.workers):
-        yield from _transports(config, manager, worker)
+    yield from _transports(config, manager)
 
 
 def _descriptors(config: Config) -> Iterator[Finding]:
@@ -120,10 +119,10 @@ def _hooks(manager: PluginManager) -> Iterator[Finding]:
         yield Finding(False, "plugins", str(error))
 
 
-def _transports(config: Config, manager: PluginManager, worker: int) -> Iterator[Finding]:
+def _transports(config: Config, manager: PluginManager) -> Iterator[Finding]:
     logged: list[Finding] = []
     try:
-        factories = manager.transports(config, CheckServices(worker, config.server.workers, logged))
+        factories = manager.transports(config, CheckServices(0, 1, logged))
     except SftError as error:
         yield Finding(False, "transports", str(error))
         return
@@ -131,9 +130,8 @@ def _transports(config: Config, manager: PluginManager, worker: int) -> Iterator
         yield Finding(False, "transports", "no plugin gives one: pip install sft-transport-udp")
     for factory in factories:
         with closing(factory):
-            subject = f"worker {worker} {factory.name}"
             stats = factory.stats()
-            yield Finding(True, f"{subject} ports", f"{stats.ports_total}, one per participant")
+            yield Finding(True, f"{factory.name} ports", f"{stats.ports_total}, one per participant")
             for finding in factory.check():
-                yield Finding(finding.ok, f"{subject} {finding.subject}", finding.detail)
+                yield Finding(finding.ok, f"{factory.name} {finding.subject}", finding.detail)
     yield from logged

@@ -7,7 +7,7 @@ from then on :meth:`Call._message` takes what comes on the channel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sft.calls.approvals import Approvals
 from sft.calls.connection import Connection
@@ -160,22 +160,22 @@ class Call:
         first = self.roster.first
         connection = first.connection if first is not None else None
         self.table.set_first(connection.endpoint if connection is not None else None)
-        for participant in self.roster.members:
-            self.resolve_streams(participant, now)
+        self.resolve_streams((p for p in self.roster.members if p.wanted), now)
         self.envelopes.ask_again(now)
 
-    def resolve_streams(self, participant: Participant, now: float) -> None:
+    def resolve_streams(self, receivers: Iterable[Participant], now: float) -> None:
         """CONFSTREAMS names users; the table wants endpoints. Entry i is video slot i (section 6.5)."""
-        if participant.connection is None or not participant.wanted:
-            return
         endpoints = {
             p.id.user: p.connection.endpoint for p in self.roster.members if p.connection is not None
         }
-        wanted = [(endpoints.get(stream.userid), stream.quality) for stream in participant.wanted]
-        self.table.set_streams(participant.connection.endpoint, wanted, now)
+        for receiver in receivers:
+            if receiver.connection is not None:
+                wanted = [(endpoints.get(stream.userid), stream.quality) for stream in receiver.wanted]
+                self.table.set_streams(receiver.connection.endpoint, wanted, now)
 
     def _sweep_deadlines(self, now: float) -> None:
         """Joins that take too long, participants that fell silent (protocol section 8.4)."""
+        self._sweep.set(now + SWEEP_SECONDS)  # first: the call may end below
         settings = self._context.settings
         for participant in list(self.participants.values()):
             pending, connection = participant.pending, participant.connection
@@ -188,7 +188,6 @@ class Call:
             elif now - participant.last_ping > settings.ping_seconds:
                 self.hang_up(participant, "no_ping", now)
         self.envelopes.ask_again(now)
-        self._sweep.set(now + SWEEP_SECONDS)
 
     def _wake(self, when: float) -> None:
         if self._tick.when is None or when < self._tick.when:

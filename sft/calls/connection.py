@@ -64,6 +64,7 @@ class Connection:
         self._timer = context.timers.timer(self._timeout)
         self._told_of_bad_input = False
         self._servicing = False
+        self._peer_ended = False
 
     @property
     def closed(self) -> bool:
@@ -132,7 +133,7 @@ class Connection:
 
     def send(self, text: str, now: float) -> None:
         """Send on the data channel; a channel that is backed up too far ends the connection."""
-        if not self.established:
+        if not self.established or self._peer_ended:
             return
         self.peer.send_message(text, now)
         if self.peer.buffered > self._context.settings.channel_bytes:
@@ -151,8 +152,10 @@ class Connection:
                 events = self.peer.events()
                 if not events:
                     break
+                self._peer_ended = isinstance(events[-1], Closed)  # messages before it are still taken
                 for event in events:
-                    self._handle(event, now)
+                    if not self.closed:
+                        self._handle(event, now)
         finally:
             self._servicing = False
         if not self.closed:
@@ -174,8 +177,8 @@ class Connection:
         for transport in self.transports:
             transport.close()
         self._add_to_totals()
-        self.endpoint.close()
         self.on_closed(reason, now)
+        self.endpoint.close()
 
     def _control(self, base: Base, data: bytes, address: Address, now: float) -> None:
         """The packet path hands over what is not media: STUN and DTLS."""

@@ -51,7 +51,7 @@ class Conversation:
                 self._approve(participant, message, now)
             case ConfStreams():
                 participant.wanted = message.streams
-                self._call.resolve_streams(participant, now)
+                self._call.resolve_streams([participant], now)
             case Hangup(resp=False):
                 self._hangup(participant, now)
             case KeyEnvelope(resp=False):

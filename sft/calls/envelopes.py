@@ -46,15 +46,15 @@ class Envelopes:
     def take(self, sender: Participant, message: KeyEnvelope, now: float) -> None:
         """A participant hands in its envelope."""
         first = sender.envelope is None
-        sender.envelope = message.envelope
+        until = now + self._context.settings.envelope_hold_seconds
+        sender.envelope = message
         self._held = [held for held in self._held if held.sender != sender.id]
-        wanted = set(message.recipients)
-        recipients = [p for p in self._speakers() if p is not sender and (not wanted or p.id.user in wanted)]
-        self._carry(sender.id, recipients, message.envelope, self._hold_until(now), now)
+        others = [p for p in self._speakers() if p is not sender]
+        self._carry(sender.id, [p for p in others if _is_for(message, p)], message.envelope, until, now)
         if first:
-            for other in list(self._speakers()):
-                if other is not sender and other.envelope is not None:
-                    self._carry(other.id, [sender], other.envelope, self._hold_until(now), now)
+            for other in others:
+                if other.envelope is not None and _is_for(other.envelope, sender):
+                    self._carry(other.id, [sender], other.envelope.envelope, until, now)
 
     def forget(self, participant: Participant) -> None:
         """The participant left or came back on a new connection, which hands in a new envelope."""
@@ -76,9 +76,6 @@ class Envelopes:
     def _speakers(self) -> list[Participant]:
         return [p for p in self._participants.values() if p.envelope is not None and p.connection is not None]
 
-    def _hold_until(self, now: float) -> float:
-        return now + self._context.settings.envelope_hold_seconds
-
     def _carry(
         self, sender: ParticipantId, recipients: list[Participant], envelope: str, until: float, now: float
     ) -> None:
@@ -96,3 +93,7 @@ class Envelopes:
             self._context.observer.log(
                 "envelope_refused", call=self._call, sender=str(sender), recipients=len(ids)
             )
+
+
+def _is_for(message: KeyEnvelope, recipient: Participant) -> bool:
+    return not message.recipients or recipient.id.user in message.recipients

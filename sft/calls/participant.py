@@ -10,6 +10,7 @@ from sft.model import ParticipantId
 if TYPE_CHECKING:
     from sft.calls.connection import Connection
     from sft.signalling.entries import StreamRequest
+    from sft.signalling.messages import KeyEnvelope
 
 
 class Participant:
@@ -44,7 +45,7 @@ class Participant:
         self.props: Mapping[str, str] | None = None
         self.wanted: tuple[StreamRequest, ...] = ()
         self.last_ping = 0.0
-        self.envelope: str | None = None
+        self.envelope: KeyEnvelope | None = None
         """The newest key envelope; None: this client does not speak envelopes."""
         self.roster_text: str | None = None
         """The newest CONFPART, while it waits for a channel that is backed up."""

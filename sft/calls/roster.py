@@ -104,8 +104,9 @@ class Roster:
         self._serve_some(now)
 
     def _serve_some(self, now: float) -> None:
-        for _ in range(min(BATCH, len(self._waiting))):
-            self.writable(self._waiting.popleft(), now)
+        for _ in range(BATCH):
+            if self._waiting:  # looked at each time: whoever is given up here may begin another round
+                self.writable(self._waiting.popleft(), now)
         if self._waiting:
             self._spread.set(now)
 

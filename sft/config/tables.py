@@ -61,7 +61,6 @@ class ServerConfig:
     cors_origins: web origins that may call, such as `"https://app.example.com"`; `"*"`: any
     trusted_proxies: networks whose `X-Forwarded-For` is believed, such as `"10.0.0.0/8"`
     web_client: whether the web client is served
-    workers: processes that carry calls; a call stays in one of them
     """
 
     listen: str = attrs.field(default="127.0.0.1:8585", validator=_is_listener)
@@ -72,7 +71,6 @@ class ServerConfig:
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=_are_networks)
     web_client: bool = True
-    workers: int = attrs.field(default=1, validator=ge(1))
 
     def __attrs_post_init__(self) -> None:
         if bool(self.certificate) != bool(self.key):
@@ -82,7 +80,12 @@ class ServerConfig:
     def announced_url(self) -> str:
         """The URL clients are told, without a slash at its end."""
         scheme = "https" if self.certificate else "http"
-        return (self.url or f"{scheme}://{self.listen}").rstrip("/")
+        host, port = split_listener(self.listen)
+        if ipaddress.ip_address(host).is_loopback:
+            host = "localhost"  # as `make run` prints it: a page from there must find us under the same origin
+        elif ":" in host:
+            host = f"[{host}]"
+        return (self.url or f"{scheme}://{host}:{port}").rstrip("/")
 
 
 @attrs.frozen

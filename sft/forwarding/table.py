@@ -138,7 +138,7 @@ class Table:
         if source.kind is MediaKind.VIDEO:
             cause = Cause.LAYER_CHANGE if source.packets else Cause.JOIN
             self.layers.changed(source.endpoint, cause, now)
-        self._wake_by(now + PERIOD)
+        self.wake_soon(now)
 
     def wake_soon(self, now: float) -> None:
         """Something waits for the next round of housekeeping."""

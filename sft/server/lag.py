@@ -32,6 +32,7 @@ class LoopLag:
         self._timer.cancel()
 
     def _sample(self, now: float) -> None:
-        self._samples.append(max(0.0, now - self._expected))
-        self._expected = now + PERIOD
+        while self._expected <= now:  # a long stall counts for each sample it swallowed
+            self._samples.append(now - self._expected)
+            self._expected += PERIOD
         self._timer.set(self._expected)

@@ -32,6 +32,7 @@ async def serve_instance(
     gateway = Gateway(config, manager, [worker])
     worker.observer.on_call_started = gateway.call_started
     worker.observer.on_call_ended = gateway.call_ended
+    worker.on_snapshot = lambda snapshot: manager.notify("sft_snapshot", snapshot=snapshot)
     stop = trio.Event()
     services = InstanceServices(workers=1, snapshots=lambda: [worker.snapshots.newest])
     routes = manager.http_routes(config, services)
@@ -45,8 +46,8 @@ async def serve_instance(
                 hypercorn_config(
                     config.server.listen,
                     config.limits.header_seconds,
-                    config.server.certificate,
-                    config.server.key,
+                    str(config.path(config.server.certificate)) if config.server.certificate else "",
+                    str(config.path(config.server.key)) if config.server.key else "",
                 ),
                 stop.wait,
             )

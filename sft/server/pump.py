@@ -1,20 +1,23 @@
 """The one task of a worker: one private epoll, one timer heap, no await per packet.
 
 trio is told about a single descriptor, the epoll's own; what is readable inside it is served by plain
-calls, a bounded batch per wake-up (design: the packet path, rule 1).
+calls, for a bounded time per turn (design: the packet path, rule 1).
 """
 
 from __future__ import annotations
 
 import math
 import select
+from collections import deque
 from collections.abc import Callable
 
 import trio
 
 from sft.calls.timers import TimerHeap
 
-EVENTS_PER_WAKE_UP = 64
+EVENTS_PER_POLL = 64
+TURN_SECONDS = 0.004
+"""Timers and the other tasks of the loop wait no longer than this, plus one callback."""
 
 
 class Pump:
@@ -27,6 +30,7 @@ class Pump:
     def __init__(self, timers: TimerHeap, on_error: Callable[[BaseException], None]) -> None:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[float], None]] = {}
+        self._ready: deque[int] = deque()
         self._timers = timers
         self._scope: trio.CancelScope | None = None
         self._on_error = on_error
@@ -52,6 +56,7 @@ class Pump:
     def close(self) -> None:
         """Nothing is watched any more. May be called twice."""
         self._callbacks.clear()
+        self._ready.clear()
         self._epoll.close()
 
     async def _run_until_timer(self) -> None:
@@ -60,8 +65,7 @@ class Pump:
         with trio.CancelScope(deadline=_or_inf(timers.next_deadline)) as self._scope:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                now = trio.current_time()
-                self._serve(now)
+                now = self._serve(trio.current_time())
                 due = timers.next_deadline
                 if due is not None and due <= now:
                     self._fire(now)
@@ -69,15 +73,24 @@ class Pump:
         self._scope = None
         self._fire(trio.current_time())
 
-    def _serve(self, now: float) -> None:
-        for fd, _ in self._epoll.poll(0, EVENTS_PER_WAKE_UP):
-            callback = self._callbacks.get(fd)
-            if callback is None:
-                continue
-            try:
-                callback(now)
-            except Exception as error:
-                self._on_error(error)
+    def _serve(self, now: float) -> float:
+        """Serve what is readable until nothing is or the turn is over; returns the time. Who was not
+        served is the first of the next turn, so that the first of the epoll cannot starve the others."""
+        ready, callbacks = self._ready, self._callbacks
+        end = now + TURN_SECONDS
+        while now < end:
+            if not ready:
+                ready.extend(fd for fd, _ in self._epoll.poll(0, EVENTS_PER_POLL))
+                if not ready:
+                    break
+            callback = callbacks.get(ready.popleft())
+            if callback is not None:
+                try:
+                    callback(now)
+                except Exception as error:
+                    self._on_error(error)
+            now = trio.current_time()
+        return now
 
     def _fire(self, now: float) -> None:
         try:

@@ -48,6 +48,7 @@ class Snapshots:
             worker=worker.index,
             time=time.time(),
             uptime_seconds=now - self._started,
+            loop_lag_p99=worker.lag.percentile(0.99),
             state=DrainState.DRAINING if load.draining else DrainState.RUNNING,
             load=load,
             calls=calls,

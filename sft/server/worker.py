@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -24,6 +24,7 @@ from sft.forwarding.engine import PythonEngine
 from sft.model import Drops, IceServer, WorkerLoad
 from sft.plugin.interfaces import Receive, Transport, TransportFactory
 from sft.plugin.manager import PluginManager
+from sft.plugin.values import Snapshot
 from sft.server.lag import LoopLag
 from sft.server.observer import HookObserver
 from sft.server.pump import Pump
@@ -66,6 +67,8 @@ class Worker:
         self.calls = Calls(self.context)
         self.lag = LoopLag(self.timers, trio.current_time())
         self.snapshots = Snapshots(self)
+        self.on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
+        """Snapshots are the gateway's business: plugins get them there."""
 
     @property
     def index(self) -> int:
@@ -114,7 +117,7 @@ class Worker:
     async def _publish_snapshots(self) -> None:
         while True:
             await trio.sleep(self._config.telemetry.snapshot_seconds)
-            self._manager.notify("sft_snapshot", snapshot=self.snapshots.take())
+            self.on_snapshot(self.snapshots.take())
 
     def _open_transports(self, receive: Receive, ice_servers: Sequence[IceServer]) -> Sequence[Transport]:
         """One transport of each kind; a kind that has none left only counts if it is the last."""

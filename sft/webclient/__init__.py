@@ -74,7 +74,9 @@ def file_route(path: str, file: Path, common: dict[str, str]) -> Route:
         known = request.headers.get("if-none-match", "")
         if etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
             return Response(status_code=304, headers={**common, "etag": etag})
-        return Response(content, headers={**common, "etag": etag}, media_type=TYPES[file.suffix])
+        headers = {**common, "etag": etag, "content-length": str(len(content))}
+        body = b"" if request.method == "HEAD" else content
+        return Response(body, headers=headers, media_type=TYPES[file.suffix])
 
     return Route(path, serve, methods=["GET", "HEAD"])
 

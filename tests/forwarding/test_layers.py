@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from sft.forwarding.keyframes import Cause
@@ -85,7 +87,7 @@ def test_the_old_layer_goes_on_until_a_keyframe_of_the_new_one(call, room) -> No
     assert {p.payload for p in after[1:]} == {LOW.to_bytes(2, "big")}
     everything = [*first, *between, *after]
     assert [p.sequence - everything[0].sequence for p in everything] == list(range(len(everything)))
-    steps = [b.timestamp - a.timestamp & 0xFFFFFFFF for a, b in zip(everything, everything[1:], strict=False)]
+    steps = [b.timestamp - a.timestamp & 0xFFFFFFFF for a, b in pairwise(everything)]
     assert all(0 < step <= 4600 for step in steps)
 
 

@@ -126,7 +126,7 @@ def test_a_much_louder_newcomer_takes_the_quietest_slot_after_the_hold_time(call
             speaker.audio(60 if speaker is quiet else 20)
         call.advance(0.04)
     newcomer = speakers[5]
-    talk(call, speakers[:3] + [speakers[4]], packets=1, level=20)
+    talk(call, [*speakers[:3], speakers[4]], packets=1, level=20)
     for _ in range(10):
         newcomer.audio(60 - 4 * MARGIN)
         quiet.audio(60)

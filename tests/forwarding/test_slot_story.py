@@ -51,8 +51,8 @@ def stories(draw: st.DrawFn) -> list[tuple]:
         for event in shuffled:
             at += draw(st.integers(0, 3))
             events.append((at, *event))
-    for _ in range(draw(st.integers(1, 6))):
-        events.append((draw(st.integers(0, 120)), "want", draw(st.sampled_from([1, 2]))))
+    wishes = st.tuples(st.integers(0, 120), st.just("want"), st.sampled_from([1, 2]))
+    events += draw(st.lists(wishes, min_size=1, max_size=6))
     return [event[1:] for event in sorted(events, key=lambda event: event[0])]
 
 

@@ -1,4 +1,4 @@
-"""RTP: any bytes are read or refused, and any bytes an authenticated client protects are forwarded or counted."""
+"""RTP: any bytes are read or refused; any packet of an authenticated client is taken or counted."""
 
 from __future__ import annotations
 

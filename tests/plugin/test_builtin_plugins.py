@@ -149,4 +149,4 @@ def test_the_life_of_calls_is_logged(builtin_manager: PluginManager) -> None:
 
 def test_builtin_plugins_can_be_replaced(tmp_path: Path) -> None:
     manager = PluginManager.load(parse_config('[plugins]\nallow = []\nblock = ["log", "dtls"]'))
-    assert [one.name for one in manager.describe()] == ["credentials", "placement", "srtp"]
+    assert [one.name for one in manager.describe()] == ["credentials", "placement", "srtp", "webclient"]

@@ -193,7 +193,11 @@ def make_config(**tables: Json) -> Json:
     """Free ports of loopback, a log for machines, and limits that do not stand in the way of tests."""
     listen, operator_listen = free_tcp_ports(2)
     config: Json = {
-        "server": {"listen": f"127.0.0.1:{listen}", "operator_listen": f"127.0.0.1:{operator_listen}"},
+        "server": {
+            "listen": f"127.0.0.1:{listen}",
+            "operator_listen": f"127.0.0.1:{operator_listen}",
+            "url": f"http://127.0.0.1:{listen}",
+        },
         "limits": {"joins_per_address_per_second": 1000.0, "joins_burst": 1000},
         "timers": {"roster_milliseconds": 20},
         "log": {"level": "debug", "format": "json"},

@@ -221,6 +221,12 @@ class World:
         """Drops by reason, those that happened."""
         return {reason: count for reason, count in self.drops.counts.items() if count}
 
+    def end(self) -> None:
+        """Everybody who is still there leaves."""
+        for call in list(self.calls.calls.values()):
+            for participant in list(call.participants.values()):
+                call.leave(participant, "end of the world", self.now)
+
     def assert_empty(self) -> None:
         """Nothing is left of any call: no timer, route or key, and each transport was closed once."""
         self.settle()

@@ -47,7 +47,7 @@ def test_the_audio_level_is_without_the_voice_bit() -> None:
 
 def test_two_byte_elements_and_empty_ones() -> None:
     block = b"\x01\x01\x85" + b"\x03\x02\x00\x07" + b"\x04\x00" + b"\x0b\x01\x08"
-    assert read(packet(0x1000, block)) == (32, 5, 7, 0, INSIDE)
+    assert read(packet(0x1000, block)) == (28, 5, 7, 0, INSIDE)
 
 
 @pytest.mark.parametrize(("profile", "block"), [(0xBEDE, b"\x00\x00\x10\x05"), (0x100F, b"\x00\x01\x01\x05")])

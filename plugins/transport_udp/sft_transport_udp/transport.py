@@ -39,6 +39,7 @@ class UdpBase:
         recvfrom, receive = self._recvfrom, self._receive
         for _ in range(DRAIN):
             try:
+                # 2.3 us; recvfrom_into a reused buffer and copying out of it takes 2.6 us
                 data, address = recvfrom(MAX_DATAGRAM + 1)
             except BlockingIOError:
                 return

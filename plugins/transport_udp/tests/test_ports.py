@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sft_transport_udp import factory as factory_module
 from sft_transport_udp.config import UdpAddress, UdpConfig
@@ -19,6 +19,7 @@ from sft.plugin.testing import FakeServices, Received
 MakeFactory = Callable[..., UdpFactory]
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 60000).flatmap(lambda low: st.tuples(st.just(low), st.integers(low, 65535))),
     st.integers(1, 64),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from sft.plugin.builtin import dtls, log, placement, srtp
 from sft.plugin.builtin.credentials import Credentials
 
@@ -14,4 +16,5 @@ def builtin_plugins() -> dict[str, object]:
         "log": log,
         "placement": placement,
         "srtp": srtp,
+        "webclient": import_module("sft.webclient"),  # by name: it lies in the room above this one
     }

@@ -75,6 +75,7 @@ async function call() {
     end('You have left the call', `The call “${name}” may still go on.`);
   } catch (error) {
     if (!(error instanceof SftError)) throw error;
+    if (error.code === 'left') return end('You have left the call', '');
     end(...(JOIN_PROBLEMS[error.code] ?? JOIN_PROBLEMS.refused), 'Try again');
   } finally {
     devices.stop();

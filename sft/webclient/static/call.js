@@ -3,7 +3,7 @@
 import { invitation } from './address.js';
 import { announce, byId, fillDevices, setIcon, setToggle, shortcuts, show, toast } from './dom.js';
 import { QUALITY } from './sft-client.js';
-import { SILENT_FAILURE, secretProblem } from './texts.js';
+import { failureText, secretProblem } from './texts.js';
 import { MAX_VIDEOS, Tiles } from './tiles.js';
 
 const LEVELS_EVERY = 200; // ms
@@ -16,8 +16,9 @@ export class CallScreen {
   #players = []; // one audio element per audio slot
   #timers = [];
   #known = new Map(); // userid -> name, to tell who comes and goes
+  #failure = null; // code
   #failureUntil = 0;
-  #sent = { audio: null, video: null };
+  #sent = { audio: null, video: null, muted: false };
 
   tiles = new Tiles(() => this.#requestVideo());
 
@@ -59,7 +60,8 @@ export class CallScreen {
     client.addEventListener('state', () => this.#drawState());
     client.addEventListener('roster', () => this.#rosterChanged());
     client.addEventListener('slots', () => this.#draw());
-    client.addEventListener('failure', () => {
+    client.addEventListener('failure', ({ detail }) => {
+      this.#failure = detail.code;
       this.#failureUntil = performance.now() + FAILURE_SHOWN;
     });
     this.#devices.addEventListener('change', () => this.#devicesChanged());
@@ -220,8 +222,8 @@ export class CallScreen {
     const others = this.#client.participants.filter(({ isSelf }) => !isSelf);
     const strangers = others.filter(({ sealed }) => sealed === 'failed').length;
     const friends = others.filter(({ sealed }) => sealed === 'open').length;
-    const failing = performance.now() < this.#failureUntil;
-    const text = secretProblem(strangers, friends) || (failing ? SILENT_FAILURE : '');
+    const failure = performance.now() < this.#failureUntil ? this.#failure : null;
+    const text = secretProblem(strangers, friends) || failureText(failure);
     const banner = byId('banner');
     const line = banner.querySelector('p');
     if (line.textContent !== text) line.textContent = text;

@@ -7,16 +7,17 @@
 
 import { SftError } from './signalling.js';
 
+const CONNECT_LIMIT = 15000; // ms from CONFCONN to the open data channel
 const GATHERING_LIMIT = 2000; // ms
-const OUTAGE_LIMIT = 4000; // ms of `disconnected`; the browser would take much longer to call it failed
+const OUTAGE_LIMIT = 4000; // ms of `disconnected`; the browser takes much longer to call it failed
 const LAYERS = {
   l: { scaleResolutionDownBy: 2, maxBitrate: 250_000 },
   h: { scaleResolutionDownBy: 1, maxBitrate: 1_500_000 },
 };
 
 /**
- * Events: 'open' (the data channel), 'message' (detail: the parsed JSON object; not before start()), 'lost' (detail: why; once,
- * also when it never opened). None after close().
+ * Events: 'open' (the data channel), 'message' (detail: the parsed JSON object; not before start()), 'lost'
+ * (detail: why; once, also when it never opened). None after close().
  */
 export class Connection extends EventTarget {
   #pc;
@@ -59,6 +60,17 @@ export class Connection extends EventTarget {
 
   get isOpen() {
     return this.#channel?.readyState === 'open';
+  }
+
+  /** From CONFCONN (`request`) to the open data channel. Rejects with SftError. */
+  async establish(server, messages, request, media) {
+    const opened = this.#until('open', CONNECT_LIMIT);
+    const offer = await server.post(request);
+    if (offer.type === 'CONFCONN') throw SftError.refused(offer.status);
+    if (typeof offer.sdp !== 'string') throw new SftError('protocol', offer.type);
+    const sdp = await this.answer(offer.sdp, media);
+    await server.post(messages.answer(offer.type, sdp, media.props), offer.url);
+    await opened;
   }
 
   /**
@@ -149,13 +161,17 @@ export class Connection extends EventTarget {
     this.dispatchEvent(new CustomEvent('lost', { detail: why }));
   }
 
-  /** Resolves when the channel is open, rejects when that becomes impossible or takes too long (ms). */
-  opened(limit) {
+  /** Resolves with the first message of a type; rejects when that becomes impossible or takes too long (ms). */
+  messageOf(type, limit) {
+    return this.#until('message', limit, ({ detail }) => detail.type === type);
+  }
+
+  #until(event, limit, isIt = () => true) {
     const promise = new Promise((resolve, reject) => {
       const fail = () => reject(new SftError('media-unreachable'));
-      this.addEventListener('open', resolve, { once: true });
-      this.addEventListener('lost', fail, { once: true });
-      setTimeout(fail, limit);
+      this.addEventListener(event, (happened) => isIt(happened) && resolve(happened));
+      this.addEventListener('lost', fail);
+      setTimeout(fail, this.#over ? 0 : limit);
     });
     promise.catch(() => {}); // it may fail before somebody waits for it
     return promise;

@@ -58,8 +58,11 @@ export class FrameCrypto extends EventTarget {
     return new RTCRtpScriptTransform(this.#worker, { role: 'receive', connection, mid });
   }
 
-  /** Whom to accept from now on: [{kid, ssrcs}]. */
-  announce(sources) {
+  /** Whose frames to accept from now on: those of these participants whose KID is known. */
+  announce(participants) {
+    const sources = participants
+      .filter(({ kid }) => kid !== null)
+      .map(({ kid, ssrcAudio, ssrcVideo }) => ({ kid, ssrcs: [ssrcAudio, ssrcVideo].filter(Boolean) }));
     this.#worker.postMessage({ type: 'announced', sources });
   }
 

@@ -37,7 +37,6 @@ export { SftError } from './signalling.js';
 export const VERSION = '0.1.0';
 export const QUALITY = Object.freeze({ any: 0, low: 1, high: 2 });
 
-const CONNECT_LIMIT = 15000; // ms from CONFCONN to the open data channel
 const ROSTER_LIMIT = 10000; // ms from the open data channel to the first CONFPART
 const HANGUP_LIMIT = 1000;
 
@@ -54,9 +53,7 @@ export class SftClient extends EventTarget {
   #media = new LocalMedia();
   #video = new VideoRequests();
   #keepAlive = new KeepAlive();
-  #rosterCame = null; // resolves the wait for the first CONFPART of a connection
   #backoff = new Backoff([0, 1000, 2000, 4000, 8000]);
-  #hungUp = null;
 
   state = 'idle';
   error = null;
@@ -154,7 +151,6 @@ export class SftClient extends EventTarget {
     return this.#crypto.counters();
   }
 
-  /** @returns {Promise<RTCStatsReport | undefined>} */
   async getStats() {
     return this.#connection?.getStats();
   }
@@ -166,7 +162,7 @@ export class SftClient extends EventTarget {
     this.#setState('connecting');
     try {
       await this.#establish(false);
-      this.#setState('connected');
+      this.#connected();
     } catch (error) {
       this.#close(error);
       throw error;
@@ -175,14 +171,10 @@ export class SftClient extends EventTarget {
 
   /** Say goodbye, and close. */
   async leave() {
-    if (this.state === 'closed') return;
-    const said = new Promise((resolve) => {
-      this.#hungUp = resolve;
-      this.#connection?.addEventListener('lost', resolve);
-      setTimeout(resolve, this.#connection?.isOpen ? HANGUP_LIMIT : 0);
-    });
+    if (this.isOver) return;
+    const answered = this.#connection?.messageOf('HANGUP', HANGUP_LIMIT);
     this.hangUp();
-    await said;
+    await answered?.catch(() => {});
     this.#close(null);
   }
 
@@ -234,8 +226,7 @@ export class SftClient extends EventTarget {
   }
 
   #requestVideo() {
-    const slots = this.#connection?.videoSlots.length ?? 0;
-    const streams = this.#video.next(slots, (userid) => this.#roster.get(userid));
+    const streams = this.#video.next(this.#connection, this.#roster);
     if (!streams) return;
     this.#send(this.#messages.streams(streams));
     this.#emit('slots');
@@ -258,16 +249,11 @@ export class SftClient extends EventTarget {
   /** Ends with the first CONFPART on the new connection. */
   async #exchange(update) {
     const connection = new Connection(++this.#connections, newKid(), this.#crypto, this.#options.iceServers);
-    const opened = connection.opened(CONNECT_LIMIT);
     connection.addEventListener('message', ({ detail }) => this.#receive(connection, detail));
     connection.addEventListener('lost', ({ detail }) => this.#lost(connection, detail));
     try {
-      const offer = await this.#server.post(this.#messages.confConn(update, { ...this.#options, version: VERSION }));
-      if (offer.type === 'CONFCONN') throw SftError.refused(offer.status);
-      if (typeof offer.sdp !== 'string') throw new SftError('protocol', offer.type);
-      const sdp = await connection.answer(offer.sdp, this.#media);
-      await this.#server.post(this.#messages.answer(offer.type, sdp, this.#media.props), offer.url);
-      await opened;
+      const request = this.#messages.confConn(update, { ...this.#options, version: VERSION });
+      await connection.establish(this.#server, this.#messages, request, this.#media);
       if (this.isOver) throw new SftError('left');
       await this.#use(connection);
     } catch (error) {
@@ -281,11 +267,7 @@ export class SftClient extends EventTarget {
     this.#connection?.close();
     this.#connection = connection;
     this.#video.reset();
-    const roster = new Promise((resolve, reject) => {
-      this.#rosterCame = resolve;
-      setTimeout(() => reject(new SftError('protocol', 'no roster')), ROSTER_LIMIT);
-      connection.addEventListener('lost', () => reject(new SftError('media-unreachable')));
-    });
+    const roster = connection.messageOf('CONFPART', ROSTER_LIMIT);
     this.#sendProps();
     this.#sendEnvelope();
     this.#keepAlive.start(
@@ -322,7 +304,7 @@ export class SftClient extends EventTarget {
       if (this.state !== 'reconnecting') return;
       try {
         await this.#establish(true);
-        return this.#setState('connected');
+        return this.#connected();
       } catch (error) {
         if (error.isFinal) return this.#close(error);
       }
@@ -333,13 +315,12 @@ export class SftClient extends EventTarget {
 
   #receive(connection, message) {
     if (connection !== this.#connection) return;
-    const request = message.resp === false;
     switch (message.type) {
       case 'PING':
         this.#keepAlive.answered();
         break;
       case 'CONFPART':
-        if (request) this.#takeRoster(message);
+        if (!message.resp) this.#takeRoster(message);
         break;
       case 'PROPSYNC':
         if (message.src_userid && message.props) this.#roster.setProps(message.src_userid, message.props);
@@ -349,10 +330,8 @@ export class SftClient extends EventTarget {
         this.#takeEnvelope(message);
         break;
       case 'HANGUP':
-        if (!request) this.#hungUp?.();
-        else this.#lost(connection, 'server hung up');
+        if (!message.resp) this.#lost(connection, 'server hung up');
         break;
-      default: // newer servers may say more
     }
   }
 
@@ -360,7 +339,6 @@ export class SftClient extends EventTarget {
     this.#roster.replace(participants ?? []);
     this.#announceAndApprove();
     this.#requestVideo();
-    this.#rosterCame?.();
   }
 
   async #takeEnvelope({ src_userid: userid, envelope }) {
@@ -372,11 +350,7 @@ export class SftClient extends EventTarget {
   /** First tell the worker whose frames to accept, then the server whose frames to send. */
   #announceAndApprove() {
     const approved = this.#roster.others.filter((participant) => this.approves(participant));
-    this.#crypto.announce(
-      approved
-        .filter(({ kid }) => kid !== null)
-        .map(({ kid, ssrcAudio, ssrcVideo }) => ({ kid, ssrcs: [ssrcAudio, ssrcVideo].filter(Boolean) })),
-    );
+    this.#crypto.announce(approved);
     this.#send(this.#messages.approval(approved));
     this.#emit('roster');
     this.#emit('slots');
@@ -396,12 +370,14 @@ export class SftClient extends EventTarget {
     this.#connection?.send(message);
   }
 
-  // The rest -----------------------------------------------------------------------------------------
-
   #sourceChanged({ connection, mid, kid }) {
     if (connection !== this.#connection?.number) return;
     this.#connection.setSource(mid, kid);
     this.#emit('slots');
+  }
+
+  #connected() {
+    if (!this.isOver) this.#setState('connected');
   }
 
   #setState(state) {
@@ -410,6 +386,7 @@ export class SftClient extends EventTarget {
   }
 
   #close(error) {
+    if (this.state === 'closed') return;
     this.#keepAlive.stop();
     this.#connection?.close();
     this.#crypto.terminate();

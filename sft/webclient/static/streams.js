@@ -15,8 +15,9 @@ export class VideoRequests {
   }
 
   /** The list to send now, or null if there is nothing new to say. An empty list is never sent. */
-  next(slots, isPresent) {
-    const wanted = this.wanted.filter(({ userid }) => isPresent(userid)).slice(0, slots);
+  next(connection, roster) {
+    const present = this.wanted.filter(({ userid }) => roster.get(userid));
+    const wanted = present.slice(0, connection?.videoSlots.length ?? 0);
     const streams = arrangeStreams(this.current, wanted);
     if (streams.length === 0 || JSON.stringify(streams) === JSON.stringify(this.current)) return null;
     this.current = streams;

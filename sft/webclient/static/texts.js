@@ -58,4 +58,11 @@ export function secretProblem(strangers, friends) {
   return `${people} here with a different link, and cannot hear or see you.`;
 }
 
-export const SILENT_FAILURE = 'What somebody sends cannot be decrypted and is not played. Their link may differ from yours.';
+/** @param {string | null} code of the newest 'failure' event */
+export function failureText(code) {
+  if (!code) return '';
+  if (code === 'authentication') {
+    return 'What somebody sends cannot be decrypted and is not played. Their link may differ from yours.';
+  }
+  return 'Something arrives that nobody here has sent in this way. It is not played. The server may be at fault.';
+}

@@ -1,0 +1,138 @@
+"""Joining: how many a second, and how long until a large call knows itself.
+
+    python bench/joins.py [--calls 50] [--participants 200] [--json] [--profile FILE]
+
+pairs    calls of two, eight joins under way at any time. CPU time of the server's process per join says how many
+         one core can do; the wall clock also has the clients in it, which cost as much as the server
+one      everybody joins one call at once. Ends when everybody has the full list, has approved
+         everybody, and has the PROPSYNC of everybody: then the server has taken all approvals
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import deque
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from client import Client
+from fleet import Fleet
+from server import Server
+
+UNDER_WAY = 8
+JOINS_AIM = 50.0  # a second
+CALL_AIM_SECONDS = 20.0
+LAG_AIM_SECONDS = 0.020
+
+
+def pairs(calls: int, profile: Path | None = None) -> dict[str, Any]:
+    """Joins into calls of two."""
+    with Server(2 * calls + 10, profile) as server:
+        fleet = Fleet(server.address)
+        _join(fleet, [client for _ in range(4) for client in fleet.add(2)])  # imports, caches
+        waiting = [client for _ in range(calls) for client in fleet.add(2)]
+        server.toggle_profile()
+        cpu, own, started = server.cpu(), time.process_time(), time.monotonic()
+        _join(fleet, waiting)
+        wall = time.monotonic() - started
+        fleet.run_until(lambda: all(client.known for client in waiting), "approve")
+        cpu, own = server.cpu() - cpu, time.process_time() - own
+        server.toggle_profile()
+        lag = server.snapshot()["loop_lag_p99"]
+        drops = server.drops()
+        fleet.close()
+    times = [client.open_at - client.asked_at for client in waiting]
+    return {
+        "joins": len(waiting),
+        "joins_per_second_wall": len(waiting) / wall,
+        "joins_per_second_of_server_cpu": len(waiting) / cpu,
+        "server_ms_per_join": cpu / len(waiting) * 1e3,
+        "client_ms_per_join": own / len(waiting) * 1e3,
+        "server_cpu_share": cpu / wall,
+        "seconds_to_open_median": median(times),
+        "seconds_to_open_p95": quantiles(times, n=20)[-1],
+        "loop_lag_p99": lag,
+        "drops": drops,
+        "verdict": _verdict(len(waiting) / cpu >= JOINS_AIM, f"{JOINS_AIM:.0f} joins per second of CPU"),
+    }
+
+
+def one_call(participants: int, profile: Path | None = None) -> dict[str, Any]:
+    """Joins into a single call, all at once."""
+    with Server(participants + 10, profile) as server:
+        fleet = Fleet(server.address)
+        clients = fleet.add(participants, video_slots=9)
+        server.toggle_profile()
+        cpu, own, started = server.cpu(), time.process_time(), time.monotonic()
+        for client in clients:
+            client.join(time.monotonic())
+            fleet.serve(0)
+        fleet.run_until(lambda: all(client.open_at for client in clients), "join", 300)
+        opened = time.monotonic() - started
+        full = participants
+        fleet.run_until(lambda: all(len(client.roster) == full for client in clients), "list", 300)
+        listed = time.monotonic() - started
+        fleet.run_until(lambda: all(len(client.known) == full - 1 for client in clients), "approve", 300)
+        approved = time.monotonic() - started
+        cpu, own = server.cpu() - cpu, time.process_time() - own
+        server.toggle_profile()
+        snapshot = server.snapshot()
+        drops = server.drops()
+        fleet.close()
+    lag = snapshot["loop_lag_p99"]
+    in_time = approved <= CALL_AIM_SECONDS
+    return {
+        "participants": participants,
+        "seconds_until_all_open": opened,
+        "seconds_until_all_listed": listed,
+        "seconds_until_all_approved": approved,
+        "server_cpu": cpu,
+        "client_cpu": own,
+        "server_cpu_share": cpu / approved,
+        "client_cpu_share": own / approved,
+        "loop_lag_p99": lag,
+        "drops": drops,
+        "bad_at_clients": sum(client.bad for client in clients),
+        "verdict": f"{_verdict(in_time, f'{CALL_AIM_SECONDS:.0f} s')}; "
+        f"{_verdict(lag <= LAG_AIM_SECONDS, f'loop lag {LAG_AIM_SECONDS * 1e3:.0f} ms')}",
+    }
+
+
+def _join(fleet: Fleet, clients: list[Client]) -> None:
+    """Until every data channel is open; a few at a time."""
+    waiting = deque(clients)
+    under_way: list[Client] = []
+    while waiting or under_way:
+        while waiting and len(under_way) < UNDER_WAY:
+            under_way.append(waiting.popleft())
+            under_way[-1].join(time.monotonic())
+        fleet.run_until(lambda: any(client.open_at for client in under_way), "join")
+        under_way = [client for client in under_way if not client.open_at]
+
+
+def _verdict(good: bool, aim: str) -> str:
+    return f"{'reached' if good else 'missed'}: aim {aim}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--calls", type=int, default=100, help="calls of two; 0: leave this part out")
+    parser.add_argument("--participants", type=int, default=200, help="of the one call; 0: leave it out")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--profile", type=Path, help="run the server under cProfile; its figures mean less")
+    options = parser.parse_args()
+    results = {}
+    if options.calls:
+        results["pairs"] = pairs(options.calls, options.profile)
+    if options.participants:
+        results["one"] = one_call(options.participants, options.profile)
+    print(json.dumps(results) if options.json else json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
