@@ -7,14 +7,12 @@ to R only if S approved R, R approved S, and R listed S with the SSRC the media 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-
-import attrs
+from typing import NamedTuple
 
 from sft.model import ParticipantId
 
 
-@attrs.frozen
-class Trusted:
+class Trusted(NamedTuple):
     """How one participant knows another one it approves."""
 
     ssrc_audio: int
@@ -25,7 +23,7 @@ class Approvals:
     """The newest approval list of each participant of one call."""
 
     def __init__(self) -> None:
-        self._lists: dict[ParticipantId, Mapping[ParticipantId, Trusted]] = {}
+        self._lists: dict[ParticipantId, dict[ParticipantId, Trusted]] = {}
 
     def replace(
         self, approver: ParticipantId, trusted: Mapping[ParticipantId, Trusted]
@@ -34,15 +32,14 @@ class Approvals:
         or known by other numbers."""
         old = self._lists.get(approver, {})
         self._lists[approver] = dict(trusted)
-        return {other for other in old.keys() | trusted.keys() if old.get(other) != trusted.get(other)}
+        return {other for other, _ in old.items() ^ trusted.items()}
 
     def forget(self, participant: ParticipantId) -> None:
         """Drop what the participant approved and what others approved of it: it left, or came back
         with new SSRCs."""
         self._lists.pop(participant, None)
-        for approver, trusted in self._lists.items():
-            if participant in trusted:
-                self._lists[approver] = {other: how for other, how in trusted.items() if other != participant}
+        for trusted in self._lists.values():
+            trusted.pop(participant, None)
 
     def approves(self, approver: ParticipantId, other: ParticipantId) -> bool:
         return other in self._lists.get(approver, {})

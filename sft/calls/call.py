@@ -16,6 +16,7 @@ from sft.calls.conversation import Conversation
 from sft.calls.envelopes import Envelopes
 from sft.calls.participant import Participant
 from sft.calls.permissions import Permissions
+from sft.calls.relay import Relay
 from sft.calls.requests import Accepted, Answer, Connect, Offered, Refusal, Refused, Reply
 from sft.calls.roster import Roster
 from sft.errors import BadPacket, PortsExhausted, TransportError
@@ -43,6 +44,7 @@ class Call:
         self.approvals = Approvals()
         self.permissions = Permissions(self.participants, self.approvals, self.table)
         self.envelopes = Envelopes(id, context, self.participants, self.send)
+        self.relay = Relay(context.timers, self.send)
         self._conversation = Conversation(self)
         self._sweep = context.timers.call_at(now + SWEEP_SECONDS, self._sweep_deadlines)
 
@@ -92,9 +94,7 @@ class Call:
         if participant.connection is not None:
             participant.connection.send(text, now)
 
-    def leave(
-        self, participant: Participant, reason: str, now: float, *, silently: bool = False
-    ) -> None:
+    def leave(self, participant: Participant, reason: str, now: float, *, silently: bool = False) -> None:
         """End a participant, whatever state it is in."""
         for connection in (participant.pending, participant.connection):
             if connection is not None:
@@ -110,6 +110,7 @@ class Call:
         self._sweep.cancel()
         self._tick.cancel()
         self.roster.stop()
+        self.relay.stop()
 
     def _established(self, participant: Participant, connection: Connection, now: float) -> None:
         """A data channel opened: this connection takes over, and everybody is told."""
@@ -154,6 +155,7 @@ class Call:
         self.approvals.forget(participant.id)
         self.permissions.forget(participant, connection.endpoint)
         self.envelopes.forget(participant)
+        self.relay.forget(participant)
         self.table.remove(connection.endpoint, now)
 
     def _roster_changed(self, now: float) -> None:

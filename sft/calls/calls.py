@@ -52,6 +52,7 @@ class Calls:
         while nobody is there to give it one; one that finds out by itself comes back later, to the
         server that took over."""
         for call in list(self._calls.values()):
+            call.roster.stop()
             for participant in list(call.participants.values()):
                 call.leave(participant, "server_stopped", now, silently=True)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sft.calls.approvals import Trusted
 from sft.calls.participant import Participant
 from sft.errors import BadPacket
-from sft.model import Drop
+from sft.model import Drop, ParticipantId
 from sft.signalling.messages import (
     ConfPart,
     ConfStreams,
@@ -71,10 +72,7 @@ class Conversation:
         """Keep the properties and pass them on to those the participant trusts (section 2.7)."""
         participant.props = message.props
         text = encode(propsync_relay(participant.id, message.props))
-        for id in list(self._call.approvals.approved_by(participant.id)):
-            other = self._call.participants.get(id)
-            if other is not None:
-                self._call.send(other, text, now)
+        self._relay(self._call.approvals.approved_by(participant.id), text, now)
 
     def _approve(self, participant: Participant, message: ConfPart, now: float) -> None:
         """The participant says whom it trusts (section 5.4); newly trusted ones learn its properties."""
@@ -90,7 +88,10 @@ class Conversation:
         if participant.props is None:
             return
         text = encode(propsync_relay(participant.id, participant.props))
-        for id in changed & trusted.keys():
-            other = self._call.participants.get(id)
-            if other is not None:
-                self._call.send(other, text, now)
+        self._relay(changed & trusted.keys(), text, now)
+
+    def _relay(self, receivers: Iterable[ParticipantId], text: str, now: float) -> None:
+        for id in receivers:
+            receiver = self._call.participants.get(id)
+            if receiver is not None:
+                self._call.relay.post(receiver, text, now)

@@ -1,7 +1,7 @@
 """CONFPART rounds: telling everybody who is in the call (protocol sections 2.8 and 5.5).
 
-Rounds are coalesced: the first change is told at once, then at most one round per interval. Within a
-round a few receivers are served per turn of the timer heap, so that a call of hundreds does not hold
+Rounds are coalesced: the first change is told at once, then at most one round per interval, which grows
+with the call. Within a round a few receivers are served per turn of the timer heap, so that a call of hundreds does not hold
 up packets; a receiver whose channel is backed up gets the newest list once it has drained, and never
 the ones in between.
 """
@@ -22,6 +22,8 @@ BATCH = 4
 """Receivers served per turn; each costs an SCTP flight."""
 BACKED_UP = 4096
 """Unsent bytes from which a channel counts as backed up."""
+ROUND_RATE = 4_000_000
+"""Bytes per second that rounds of one call may take: a list of N goes to N, and N such lists come back."""
 
 
 class Roster:
@@ -33,7 +35,8 @@ class Roster:
         self._started = started
         self._members: list[Participant] = []
         self._next_index = 0
-        self._last_round: float | None = None
+        self._next_round = float("-inf")
+        self._stopped = False
         self._timer = context.timers.timer(self._round)
         self._waiting: deque[Participant] = deque()
         self._spread = context.timers.timer(self._serve_some)
@@ -72,6 +75,8 @@ class Roster:
         connection.send(text, now)
 
     def stop(self) -> None:
+        """Nobody is told of anything any more."""
+        self._stopped = True
         self._timer.cancel()
         self._spread.cancel()
 
@@ -81,20 +86,20 @@ class Roster:
         by_id = {p.id: p for p in self._members}
         self._members = [by_id[entry.participant] for entry in ordered]
         self._context.observer.roster_changed(self._call, ordered, reason)
-        if self._timer.when is not None:
+        if self._stopped or self._timer.when is not None:
             return
-        due = now if self._last_round is None else self._last_round + self._context.settings.roster_seconds
-        if due <= now:
+        if self._next_round <= now:
             self._round(now)
         else:
-            self._timer.set(due)
+            self._timer.set(self._next_round)
 
     def _round(self, now: float) -> None:
-        self._last_round = now
         if not self._members:
             return
         entropy = self._context.random(16)
         text = self._text(now, entropy, should_start=False)
+        size = len(text) * len(self._members)
+        self._next_round = now + max(self._context.settings.roster_seconds, size / ROUND_RATE)
         for participant in self._members:
             participant.roster_text = text
         if not self._started:

@@ -82,7 +82,7 @@ class ServerConfig:
         scheme = "https" if self.certificate else "http"
         host, port = split_listener(self.listen)
         if ipaddress.ip_address(host).is_loopback:
-            host = "localhost"  # as `make run` prints it: a page from there must find us under the same origin
+            host = "localhost"  # as `make run` prints it, so that its page is of our origin
         elif ":" in host:
             host = f"[{host}]"
         return (self.url or f"{scheme}://{host}:{port}").rstrip("/")

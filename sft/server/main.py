@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import structlog
@@ -57,6 +58,8 @@ async def serve_instance(
                 hypercorn_config(config.server.operator_listen, config.limits.header_seconds),
                 stop.wait,
             )
+            gc.collect()
+            gc.freeze()  # what lives until the end need not be looked at in every full collection
             log.info("listening", urls=urls, announced=config.server.announced_url)
             task_status.started(urls)
             await _until_told_to_stop(gateway)

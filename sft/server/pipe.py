@@ -76,7 +76,8 @@ class PipeWorker:
         line = json.dumps([number, json.loads(dump_request(request))]).encode() + b"\n"
         try:
             async with self._lock:
-                await self._requests.send_all(line)
+                with trio.CancelScope(shield=True):  # half a line would spoil all that follow
+                    await self._requests.send_all(line)
             return await receiver.receive()
         except (trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError):
             raise LocalError("the worker went away") from None

@@ -12,7 +12,6 @@ import trio
 
 from sft.calls.call import Call
 from sft.calls.participant import Participant
-from sft.forwarding.counters import read_endpoint
 from sft.plugin.values import CallSnapshot, DrainState, ParticipantSnapshot, Snapshot
 
 if TYPE_CHECKING:
@@ -91,7 +90,8 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
     connection = participant.connection or participant.pending
     if connection is None:
         return ParticipantSnapshot(user=participant.id.user, client=participant.id.client)
-    counters = read_endpoint(connection.endpoint)
+    endpoint = connection.endpoint
+    slots = endpoint.slots.values()
     return ParticipantSnapshot(
         user=participant.id.user,
         client=participant.id.client,
@@ -100,12 +100,12 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
         remote=connection.remote,
         age_seconds=now - connection.made_at,
         silent_seconds=now - connection.last_alive,
-        packets_received=counters.packets_in,
-        bytes_received=counters.octets_in,
-        packets_sent=counters.packets_out,
-        bytes_sent=counters.octets_out,
-        nacks_sent=sum(source.nacked for source in counters.sources),
-        packets_lost=sum(slot.lost for slot in counters.slots),
+        packets_received=endpoint.packets,
+        bytes_received=endpoint.octets,
+        packets_sent=sum([slot.packets for slot in slots]),
+        bytes_sent=sum([slot.octets for slot in slots]),
+        nacks_sent=sum([source.gaps.requested for source in endpoint.sources.values()]),
+        packets_lost=sum([slot.lost for slot in slots]),
     )
 
 

@@ -87,6 +87,7 @@ def test_refusals_joins_and_calls_are_counted(make_world: Callable[..., World], 
 
 def test_a_server_that_stops_does_not_tell_clients(world: World) -> None:
     clients = world.join("ann", "bob", "cid")
+    world.run(1.0)
     for client in clients:
         client.messages.clear()
     world.calls.abandon(world.now)

@@ -129,7 +129,11 @@ class Client:
         if ack["status"] != 200:
             await leg.close()
             return ack
-        await asyncio.wait_for(leg.opened.wait(), JOIN_SECONDS)
+        try:
+            await asyncio.wait_for(leg.opened.wait(), JOIN_SECONDS)
+        except TimeoutError:
+            await leg.close()
+            raise
         old, self._leg = self._leg, leg
         self._pongs.clear()
         if old is not None:

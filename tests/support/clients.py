@@ -78,10 +78,6 @@ class AiortcClient:
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def alive(self) -> bool:
-        return not self._gone
-
     def join(self, url: str, call: str, *, user: str = "", **options: Any) -> Json:
         """Join a call; what was received before is forgotten. Gives the server's reply, whose
         ``status`` is that of HTTP and whose ``body`` is a CONFCONN if the server refused.
@@ -277,12 +273,15 @@ class ClientPool:
         return client
 
     def take_back(self) -> None:
-        """Close what the test left open."""
-        for client in self._used:
-            if client.alive:
+        """Close what the test left open; a client that fails to is not used again."""
+        used, self._used = self._used, []
+        for client in used:
+            try:
                 client.close()
+            except (ClientError, TimeoutError):
+                client.stop()
+            else:
                 self._idle.append(client)
-        self._used.clear()
 
     def stop(self) -> None:
         for client in (*self._idle, *self._used):

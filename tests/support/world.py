@@ -199,7 +199,7 @@ class World:
     def settle(self) -> None:
         """Carry datagrams and fire what is due until everybody is silent; no time passes."""
         for _ in range(10_000):
-            busy = any([side.carry_up() for side in list(self.ends.values())])
+            busy = sum(side.carry_up() for side in list(self.ends.values())) > 0
             while self.down:
                 busy = True
                 data, address = self.down.popleft()

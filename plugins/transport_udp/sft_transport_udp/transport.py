@@ -14,7 +14,7 @@ from sft_transport_udp.sockets import kernel_drops
 MAX_DATAGRAM = 2048
 """What passes: more than any peer sends that respects the path MTU."""
 
-DRAIN = 64
+DRAIN = 16
 """Datagrams read of one socket per wake-up; the epoll is level-triggered and comes back for the rest."""
 
 _HOST_PREFERENCE = 126  # RFC 8445 section 5.1.2.2

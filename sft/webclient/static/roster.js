@@ -31,6 +31,12 @@ export class Participant {
     this.joined = entry.timestamp ?? 0;
     if (typeof entry.muted === 'boolean') this.muted = entry.muted;
   }
+
+  setProps(props) {
+    if ('muted' in props) this.muted = props.muted === 'true';
+    if ('screensend' in props) this.screen = props.screensend === 'true';
+    if ('videosend' in props) this.video = props.videosend === 'true' || this.screen;
+  }
 }
 
 export class Roster {
@@ -81,7 +87,7 @@ export class Roster {
   #applyKnown(participant) {
     const { userid } = participant;
     if (this.#envelopes.has(userid)) this.#applyEnvelope(participant, this.#envelopes.get(userid));
-    if (this.#props.has(userid)) this.setProps(userid, this.#props.get(userid));
+    participant.setProps(this.#props.get(userid) ?? {});
     this.#props.delete(userid);
   }
 
@@ -124,8 +130,6 @@ export class Roster {
       if (this.#props.size < MAX_ENVELOPES) this.#props.set(userid, props);
       return;
     }
-    if ('muted' in props) participant.muted = props.muted === 'true';
-    if ('screensend' in props) participant.screen = props.screensend === 'true';
-    if ('videosend' in props) participant.video = props.videosend === 'true' || participant.screen;
+    participant.setProps(props);
   }
 }

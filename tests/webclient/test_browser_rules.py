@@ -1,0 +1,142 @@
+"""The client's rules that need neither media nor server, run in Chromium."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.chromium import Chromium, Page
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+async def page(browser: Chromium, site: str) -> Page:
+    return await browser.open_page(f"{site}/")
+
+
+async def run(page: Page, module: str, body: str) -> Any:
+    return await page.evaluate(f"(async () => {{ const m = await import('/static/{module}'); {body} }})()")
+
+
+@pytest.mark.parametrize(
+    ("current", "wanted", "expected"),
+    [
+        ("", "ab", "ab"),
+        ("abc", "cba", "abc"),  # who stays, stays in place
+        ("abc", "acd", "adc"),  # a newcomer takes the free place
+        ("abc", "c", "c"),  # no holes: the last one moves
+        ("abcd", "bd", "db"),
+        ("ab", "", ""),
+        ("ab", "cd", "cd"),
+    ],
+)
+async def test_videos_keep_their_slots_and_leave_no_holes(
+    page: Page, current: str, wanted: str, expected: str
+) -> None:
+    body = f"""const list = (text) => [...text].map((userid) => ({{ userid, quality: 1 }}));
+        const next = m.arrangeStreams(list('{current}'), list('{wanted}'));
+        return next.map(({{ userid }}) => userid).join('');"""
+    assert await run(page, "streams.js", body) == expected
+
+
+async def test_the_server_is_told_of_videos_only_when_something_changes_and_never_of_none(page: Page) -> None:
+    told = await run(
+        page,
+        "streams.js",
+        """const requests = new m.VideoRequests();
+        const connection = { videoSlots: [1, 2] };
+        const roster = { get: (userid) => userid !== 'gone' };
+        const next = (...wanted) => {
+          requests.wanted = wanted.map((userid) => ({ userid, quality: 2 }));
+          return requests.next(connection, roster)?.map(({ userid }) => userid).join('') ?? null;
+        };
+        return [next('a'), next('a'), next('gone', 'a', 'b', 'c'), next(), next('b', 'a')];""",
+    )
+    assert told == ["a", None, "ab", None, None]
+
+
+async def test_an_envelope_counts_only_if_it_is_newer_and_its_kid_nobody_elses(page: Page) -> None:
+    found = await run(
+        page,
+        "roster.js",
+        """const roster = new m.Roster('me');
+        const entry = (userid) => ({ userid, clientid: '_', ssrc_audio: '1', ssrc_video: '2' });
+        const content = (name, kid, connection) => ({ name, kid, connection });
+        roster.setEnvelope('early', content('Early', 5n, 1));
+        roster.replace(['me', 'a', 'b', 'early'].map(entry));
+        const results = [
+          roster.setEnvelope('a', null),
+          roster.get('a').sealed,
+          roster.setEnvelope('a', content('Ann', 1n, 2)),
+          roster.setEnvelope('a', null),
+          roster.setEnvelope('a', content('Old', 9n, 1)),
+          roster.setEnvelope('b', content('Thief', 1n, 1)),
+          roster.setEnvelope('me', content('Me', 7n, 1)),
+          roster.setEnvelope('a', content('Ann', 3n, 3)),
+        ];
+        return [results, roster.get('a').name, Number(roster.get('a').kid), roster.get('b').sealed,
+          roster.get('early').name, roster.others.length];""",
+    )
+    results = [True, "failed", True, False, False, False, False, True]
+    assert found == [results, "Ann", 3, "pending", "Early", 3]
+
+
+async def test_props_that_come_before_their_participant_are_kept_for_it(page: Page) -> None:
+    found = await run(
+        page,
+        "roster.js",
+        """const roster = new m.Roster('me');
+        roster.setProps('a', { muted: 'true', screensend: 'true', videosend: 'false' });
+        const entry = { userid: 'a', clientid: '_', ssrc_audio: '7', ssrc_video: '8' };
+        roster.replace([entry, { wrong: 1 }, null]);
+        const { muted, screen, video, ssrcAudio } = roster.get('a');
+        return [muted, screen, video, ssrcAudio, roster.all.length];""",
+    )
+    assert found == [True, True, True, 7, 1]
+
+
+async def test_pauses_between_attempts_grow_and_can_be_cut_short(page: Page) -> None:
+    waits = await run(
+        page,
+        "backoff.js",
+        """const asked = [];
+        const real = globalThis.setTimeout;
+        globalThis.setTimeout = (callback, wait) => (asked.push(wait), real(callback, 0));
+        const backoff = new m.Backoff([0, 1000, 2000]);
+        for (let n = 0; n < 4; n++) await backoff.pause();
+        backoff.reset();
+        globalThis.setTimeout = (callback, wait) => asked.push(wait);
+        const paused = backoff.pause();
+        backoff.wake();
+        await paused;
+        globalThis.setTimeout = real;
+        return asked;""",
+    )
+    assert waits == [0, 1000, 2000, 2000, 0]
+
+
+async def test_a_server_that_does_not_answer_pings_is_noticed_once(page: Page) -> None:
+    counts = await run(
+        page,
+        "keep-alive.js",
+        """let tick;
+        const real = globalThis.setInterval;
+        globalThis.setInterval = (callback) => { tick = callback; return 1; };
+        let pings = 0;
+        let silent = 0;
+        const alive = new m.KeepAlive();
+        alive.start(() => pings++, () => silent++);
+        globalThis.setInterval = real;
+        const seen = [];
+        for (let n = 0; n < 10; n++) { tick(); alive.answered(); }
+        seen.push(pings, silent);
+        for (let n = 0; n < 5; n++) tick();
+        return [...seen, pings, silent];""",
+    )
+    assert counts == [10, 0, 14, 1]
+
+
+async def test_new_calls_get_different_names(page: Page) -> None:
+    names = await run(page, "address.js", "return Array.from({ length: 50 }, () => m.randomName());")
+    assert len(set(names)) > 45
