@@ -1,4 +1,4 @@
-"""Real servers in processes of their own."""
+"""Real servers in processes of their own, and browsers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from support.server import Server, running_server
+from support.web_pages import Browser
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +14,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that the tests of one module share."""
     with running_server(tmp_path_factory.mktemp("server")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, which the tests of one module share."""
+    with Browser() as browser:
+        yield browser
 
 
 @pytest.hookimpl(wrapper=True)

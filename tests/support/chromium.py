@@ -30,6 +30,7 @@ from typing import Any
 
 import pytest
 import trio
+
 from support.page import ChromiumError, ConsoleMessage, Json, Page, PageCrashed
 
 __all__ = [

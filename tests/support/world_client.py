@@ -171,7 +171,8 @@ class WorldClient:
         self.approves: Callable[[str], bool] | None = lambda user: True
         self.sends_checks = self.sends_pings = beats
         self._beats = 0
-        self._sequences: dict[int, int] = {}
+        self.sequences: dict[int, int] = {}
+        """The next sequence number of each SSRC."""
 
     # Joining and leaving.
 
@@ -243,6 +244,15 @@ class WorldClient:
         self.end.engine.send(text, self.world.now)
         self.world.settle()
 
+    def say_bytes(self, data: bytes) -> None:
+        """Send a binary message."""
+        sctp = self.end.engine.sctp
+        assert sctp is not None
+        assert sctp._channel is not None
+        sctp._loop.run(self.world.now, sctp._channel.send, data)
+        self.end.engine.handle_timeout(self.world.now)
+        self.world.settle()
+
     def approve(self, *users: str, **changes: str) -> None:
         """Approve exactly these of the newest list; ``changes`` replace keys of their entries."""
         parts = [
@@ -293,9 +303,11 @@ class WorldClient:
         packets = rtp.audio(ssrc, count, sequence=sequence, timestamp=960 * sequence, level=level)
         return self._send(packets)
 
-    def show(self, frames: int = 1, *, rid: str = "h", keyframe: bool = True) -> list[bytes]:
+    def show(
+        self, frames: int = 1, *, rid: str = "h", keyframe: bool = True, ssrc: int | None = None
+    ) -> list[bytes]:
         """Send so many frames of video, one packet each, at once; returns their payloads."""
-        ssrc = self.end.audio_ssrc + {"h": 100, "l": 200}[rid]
+        ssrc = ssrc or self.end.audio_ssrc + {"h": 100, "l": 200}[rid]
         sequence = self._advance(ssrc, frames)
         keyframes = (0,) if keyframe else ()
         packets = rtp.video(
@@ -334,8 +346,8 @@ class WorldClient:
         return [packet.payload for packet in packets]
 
     def _advance(self, ssrc: int, count: int) -> int:
-        sequence = self._sequences.get(ssrc, 1000)
-        self._sequences[ssrc] = sequence + count
+        sequence = self.sequences.get(ssrc, 1000)
+        self.sequences[ssrc] = sequence + count
         return sequence
 
     def _beat(self, now: float) -> None:

@@ -9,9 +9,9 @@ import hypercorn.trio
 import pytest
 import trio
 from starlette.applications import Starlette
-from support.chromium import Chromium, open_chromium
 
 from sft.webclient import routes
+from support.chromium import Chromium, open_chromium
 
 
 @pytest.fixture

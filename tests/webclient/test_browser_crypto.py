@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support import sframe
 from support.chromium import Chromium, Page
 

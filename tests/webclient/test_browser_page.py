@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from support.chromium import Chromium, Page
 
 pytestmark = pytest.mark.browser

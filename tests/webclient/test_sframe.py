@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from support import sframe
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "data/sframe-vectors.json").read_text())

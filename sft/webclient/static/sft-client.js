@@ -151,7 +151,8 @@ export class SftClient extends EventTarget {
     return this.#crypto.counters();
   }
 
-  async getStats() {
+  /** @returns {Promise<RTCStatsReport> | undefined} */
+  getStats() {
     return this.#connection?.getStats();
   }
 
@@ -238,7 +239,6 @@ export class SftClient extends EventTarget {
   }
 
   // One exchange: CONFCONN, SETUP or UPDATE, the answer, the data channel -----------------------------------
-
   #establish(update) {
     this.#round ??= this.#exchange(update).finally(() => {
       this.#round = null;
@@ -312,7 +312,6 @@ export class SftClient extends EventTarget {
   }
 
   // Messages -----------------------------------------------------------------------------------------
-
   #receive(connection, message) {
     if (connection !== this.#connection) return;
     switch (message.type) {

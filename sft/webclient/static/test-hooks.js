@@ -57,7 +57,7 @@ export function installTestHooks({ client, screen, hooks, options }) {
     return hues.length ? hues.sort((a, b) => a - b)[hues.length >> 1] : null;
   }
 
-  async function inbound() {
+  async function traffic() {
     const frames = new Map(); // track id -> framesDecoded
     let packetsReceived = 0;
     let packetsSent = 0;
@@ -69,6 +69,12 @@ export function installTestHooks({ client, screen, hooks, options }) {
     }
     return { frames, packetsReceived, packetsSent };
   }
+
+  // Listening takes time: begin with every slot that appears, end with those that are gone.
+  client.addEventListener('slots', () => {
+    for (const track of ears.keys()) if (track.readyState === 'ended') ears.delete(track);
+    client.audioTracks.forEach(earOf);
+  });
 
   window.sftTest = {
     client,
@@ -84,13 +90,13 @@ export function installTestHooks({ client, screen, hooks, options }) {
     },
 
     /**
-     * {state, userid, kid, connections, code, banner, counters, packetsReceived, packetsSent,
+     * {state, userid, kid, code, banner, counters, packetsReceived, packetsSent,
+     *  framesDecoded: in all video slots; slotsDb: the loudest frequency of each audio slot, null: silence,
      *  participants: {userid: {name, sealed, approved, tile, muted, video, screen, kid, speaking,
      *                          framesDecoded, width, height, hue, heard, peakHz, peakDb}}}
      */
     async state() {
-      client.audioTracks.forEach(earOf); // listening takes time: begin with all slots
-      const { frames, packetsReceived, packetsSent } = await inbound();
+      const { frames, packetsReceived, packetsSent } = await traffic();
       const { counters } = await client.counters();
       const participants = {};
       for (const participant of client.participants) {
@@ -125,6 +131,8 @@ export function installTestHooks({ client, screen, hooks, options }) {
         counters,
         packetsReceived,
         packetsSent,
+        framesDecoded: [...frames.values()].reduce((sum, count) => sum + count, 0),
+        slotsDb: client.audioTracks.map((track) => listen(track).peakDb),
         participants,
       };
     },

@@ -1,0 +1,300 @@
+"""A hundred thousand hostile packets, by class, while the same peer's media keeps flowing.
+
+After each burst :meth:`Scene.check` looks whether the hostile peer is still connected, its own media
+still reaches another participant with every byte of the payload, a third participant noticed nothing,
+and the server holds no more than it may. An exception anywhere in the server fails the test: in a
+:class:`support.world.World` nothing catches one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from fuzz.runner import mutations
+from pylibsrtp import Error
+from support import hostile, rtp
+from support.hostile import Scene
+from support.wire import message
+from support.world_client import WorldClient, nothing
+
+from sft.errors import BadPacket
+from sft.model import Drop
+from sft.signalling.messages import Hangup, decode_untrusted
+
+MESSAGES = Path(__file__).parents[1] / "signalling" / "data" / "messages.jsonl"
+STRANGER = ("203.0.113.99", 9)
+
+SHARES = {
+    "garbage": 15_000,
+    "stun": 15_000,
+    "dtls": 10_000,
+    "handshake": 5_000,
+    "sctp": 15_000,
+    "messages": 10_000,
+    "rtp": 15_000,
+    "rtcp": 10_000,
+    "srtp": 5_000,
+}
+"""Packets per class; 100,000 in all."""
+
+BURST = 500
+
+
+@pytest.fixture(scope="module")
+def table(request: pytest.FixtureRequest) -> Iterator[dict[str, tuple[Counter[str], float]]]:
+    """What became of each class: drops and other outcomes, CPU seconds; printed in the end."""
+    rows: dict[str, tuple[Counter[str], float]] = {}
+    yield rows
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        for name, (counts, seconds) in rows.items():
+            what = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
+            print(f"\n{name:>10} {SHARES[name]:>6} packets, {seconds:4.1f} s: {what}", end="")
+        print()
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_hostile_packets_change_nothing_for_anybody(
+    name: str, table: dict[str, tuple[Counter[str], float]]
+) -> None:
+    began = time.process_time()
+    scene = Scene(messages_per_second=1e9) if name == "messages" else Scene()
+    scene.check()
+    sent = CLASSES[name](scene, SHARES[name])
+    assert sent == SHARES[name]
+    counts = Counter({reason.value: count for reason, count in scene.world.dropped().items()})
+    counts += Counter({f"[{reason}]": count for reason, count in scene.ends.items()})
+    table[name] = counts, time.process_time() - began
+    scene.end()
+
+
+def test_the_shares_are_a_hundred_thousand() -> None:
+    assert sum(SHARES.values()) == 100_000
+
+
+def garbage(scene: Scene, count: int) -> int:
+    """Random bytes of every length and first byte; a quarter from an address nobody knows."""
+    chance = scene.random
+    for number in range(count):
+        size = chance.choice((0, 1, 2, 12, 13, 20, 60, 400, 1200, 1600, 2048))
+        data = chance.randbytes(size)
+        if number % 4:
+            scene.attack(data)
+        else:
+            scene.mallory.end.transport.deliver(data, STRANGER)
+        if number % BURST == BURST - 1:
+            scene.check()
+    return count
+
+
+def stun_class(scene: Scene, count: int) -> int:
+    """Checks with altered attributes and correct integrity; a tenth from other addresses.
+
+    The path may move there, since whoever knows the password may nominate. It moves back with the next
+    check from home.
+    """
+    engine = scene.mallory.end.engine
+    seeds = hostile.stun_seeds(f"{engine.remote_ufrag}:{engine.ufrag}")
+    for number, mutant in enumerate(mutations(seeds, count, seed=2)):
+        header = scene.random.choice(seeds)[:20] if number % 2 else mutant[:20].ljust(20, b"\0")
+        data = hostile.seal_stun(header + mutant[20:], engine.remote_pwd)
+        if number % 10:
+            scene.attack(data)
+        else:
+            scene.mallory.end.transport.deliver(data, ("203.0.113.99", 1024 + number))
+        if number % BURST == BURST - 1:
+            scene.check()
+    return count
+
+
+def dtls(scene: Scene, count: int) -> int:
+    """Altered records of a handshake and of a connection that is up, into a connection that is up."""
+    seeds = record(scene)
+    for number, mutant in enumerate(mutations(seeds, count, seed=3)):
+        scene.attack(mutant)
+        if number % BURST == BURST - 1:
+            scene.check()
+    return count
+
+
+def record(scene: Scene) -> list[bytes]:
+    """The DTLS datagrams of a client's handshake and of a few messages; the server has seen them all."""
+    kept: list[bytes] = []
+
+    def keep(data: bytes) -> bool:
+        if data[0] > 3:
+            kept.append(data)
+        return False
+
+    mallory = scene.mallory
+    mallory.connect(update=True)
+    mallory.newest.lose_up = keep
+    mallory.answer()
+    mallory.start()
+    for _ in range(5):
+        mallory.say("PING")
+    mallory.end.lose_up = nothing
+    scene.world.run(0.5)
+    scene.subscribe()
+    return kept
+
+
+def handshake(scene: Scene, count: int) -> int:
+    """Altered records between those of handshakes under way, from an address that was validated.
+
+    Such a join may fail: whoever can send from the peer's own address can break a handshake that is not
+    done. It is begun anew a few times, then the join ends. Nobody else notices.
+    """
+    world, sent, finished = scene.world, 0, 0
+    seeds = record(scene)
+    mutants = mutations(seeds, count, seed=4)
+    for number in range(count // 10):
+        eve = world.client(f"eve{number}", beats=False)
+        eve.connect()
+        eve.answer()
+        end = eve.newest
+        end.engine.check()
+        end.carry_up()
+        for mutant in islice(mutants, 5):
+            end.send(mutant)
+        end.engine.start_dtls(world.now)
+        end.carry_up()
+        for mutant in islice(mutants, 5):
+            end.send(mutant)
+        sent += 10
+        world.settle()
+        finished += end.engine.channel_open
+        if end.engine.channel_open:
+            eve.leave()
+        if number % 50 == 49:
+            world.run(15.0)
+            scene.check()
+    assert 0 < finished < count // 10, "some succeed, some do not"
+    scene.ends.update({"finished": finished})
+    return sent
+
+
+def sctp(scene: Scene, count: int) -> int:
+    """Altered packets inside DTLS, half of them with the right tag and checksum.
+
+    Among those are some with which a peer ends its association in good form, and some that make it
+    unusable for Mallory itself, whose own numbers are then taken. So each burst has a new connection,
+    and so has whoever ended one. Reasons other than the peer's own doing fail the test.
+    """
+    sent = 0
+    while sent < count:
+        scene.rejoin()
+        burst = min(BURST // 2, count - sent)
+        for number, mutant in enumerate(mutations(hostile.sctp_seeds(scene), burst, seed=sent)):
+            engine = scene.mallory.end.engine
+            if engine.closed is not None or not scene.is_in:
+                scene.rejoin()
+                engine = scene.mallory.end.engine
+            assert engine.sctp is not None
+            tag = engine.sctp._transport._remote_verification_tag
+            engine.send_raw(hostile.seal_sctp(mutant, tag) if number % 2 else mutant)
+            scene.world.settle()
+            sent += 1
+        if scene.is_in and scene.mallory.end.engine.closed is None:
+            scene.check()
+    scene.rejoin()
+    scene.check()
+    assert scene.ends.keys() <= {
+        "SCTP association ended by the peer",
+        "data channel closed by the peer",
+    }
+    return sent
+
+
+def messages(scene: Scene, count: int) -> int:
+    """Altered messages on the data channel, but for those with which a client says goodbye."""
+    sent = 0
+    mallory = scene.mallory
+    seeds = hostile.message_seeds(MESSAGES.read_bytes().splitlines())
+    for mutant in mutations(seeds, 2 * count, seed=6):
+        if says_goodbye(mutant):
+            continue
+        try:
+            mallory.say_text(mutant.decode())
+        except UnicodeDecodeError:
+            mallory.say_bytes(mutant)
+        sent += 1
+        if sent % BURST == 0:
+            scene.check(approve=True)
+        if sent == count:
+            break
+    return sent
+
+
+def says_goodbye(data: bytes) -> bool:
+    try:
+        read = decode_untrusted(data)
+    except BadPacket:
+        return False
+    return isinstance(read, Hangup) and not read.resp
+
+
+def media(scene: Scene, count: int, seeds: list[bytes], protect: Callable[[bytes], bytes]) -> int:
+    """Altered packets that are authentic, as far as libsrtp will protect them at all.
+
+    They stay RTP or RTCP for who sorts datagrams by their first two bytes; otherwise Mallory's own
+    SRTP would count a packet that the server's never saw. What sorts differently is garbage, above.
+    """
+    sent = 0
+    for mutant in mutations(seeds, 4 * count, seed=7):
+        is_rtcp = len(mutant) > 1 and 192 <= mutant[1] <= 223
+        if not mutant or not 128 <= mutant[0] <= 191 or is_rtcp is not (192 <= seeds[0][1] <= 223):
+            continue
+        try:
+            scene.attack(protect(mutant[:1400]))
+        except Error:
+            continue
+        sent += 1
+        if sent % 10 == 0:
+            scene.world.run(0.01)
+        if sent % BURST == 0:
+            scene.check()
+        if sent == count:
+            break
+    return sent
+
+
+def rtp_class(scene: Scene, count: int) -> int:
+    seeds = hostile.rtp_seeds(scene.mallory.end.audio_ssrc)
+    return media(scene, count, seeds, scene.mallory.end.sessions[0].protect)
+
+
+def rtcp_class(scene: Scene, count: int) -> int:
+    return media(scene, count, hostile.rtcp_seeds(scene), scene.mallory.end.sessions[0].protect_rtcp)
+
+
+def srtp(scene: Scene, count: int) -> int:
+    """Protected packets, altered then: none but the exact copy of one that was lost may be taken."""
+    sessions = scene.mallory.end.sessions[0]
+    seeds = [sessions.protect(seed) for seed in hostile.rtp_seeds(scene.mallory.end.audio_ssrc)]
+    seeds += [sessions.protect_rtcp(seed) for seed in hostile.rtcp_seeds(scene)]
+    scene.mallory.sequences[scene.mallory.end.audio_ssrc] = 1010
+    for number, mutant in enumerate(mutations(seeds, count, seed=8)):
+        scene.attack(mutant)
+        if number % BURST == BURST - 1:
+            scene.check()
+    return count
+
+
+CLASSES: dict[str, Callable[[Scene, int], int]] = {
+    "garbage": garbage,
+    "stun": stun_class,
+    "dtls": dtls,
+    "handshake": handshake,
+    "sctp": sctp,
+    "messages": messages,
+    "rtp": rtp_class,
+    "rtcp": rtcp_class,
+    "srtp": srtp,
+}
