@@ -149,5 +149,5 @@ def test_a_page_that_was_killed_is_gone_for_the_others_within_20_seconds(party: 
     start = time.monotonic()
     for page in party.others(CID):
         page.wait(lambda state: len(state["participants"]) == 1, start + 20 - time.monotonic())
-        assert finds(page.state(), BOB if page.person is ANN else ANN)
+        state = page.state(); print(state); assert finds(state, BOB if page.person is ANN else ANN), state
     party.forget(CID)

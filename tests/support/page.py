@@ -107,13 +107,22 @@ class Page:
             result = await self.command("Page.navigate", url=url)
             if result.get("errorText"):
                 raise ChromiumError(f"{url}: {result['errorText']}")
-            if "loaderId" not in result:
-                return
-            with trio.move_on_after(seconds) as scope:
-                await self._loaded.wait()
-            if scope.cancelled_caught:
-                raise ChromiumError(f"{url}: not loaded within {seconds} s")
-            await self._browser.find_renderer(self)
+            if "loaderId" in result:
+                await self._wait_for_load(url, seconds)
+
+    async def reload(self, *, seconds: float = 20) -> None:
+        """Load the same address again, and wait for the load event."""
+        async with self._browser.lock:
+            self._loaded = trio.Event()
+            await self.command("Page.reload")
+            await self._wait_for_load("reload", seconds)
+
+    async def _wait_for_load(self, what: str, seconds: float) -> None:
+        with trio.move_on_after(seconds) as scope:
+            await self._loaded.wait()
+        if scope.cancelled_caught:
+            raise ChromiumError(f"{what}: not loaded within {seconds} s")
+        await self._browser.find_renderer(self)
 
     async def evaluate(self, expression: str, *, seconds: float = 30) -> Any:
         """The value of a JavaScript expression, awaited if it is a promise, as JSON gives it.

@@ -140,8 +140,8 @@ class WebPage:
 
     def reload(self) -> None:
         """Load the page again: the one that was there says goodbye, the new one joins."""
-        self.goto(self.evaluate("location.href"))
-        self.wait_until("window.sftTest", 20)
+        self._browser.run(self._page.reload)
+        self.wait_until("window.sftTest?.client.state === 'connected'", 20)
 
     def screenshot(self, path: Path) -> None:
         self._browser.run(self._page.screenshot, path)

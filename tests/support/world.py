@@ -198,6 +198,10 @@ class World:
 
     def settle(self) -> None:
         """Carry datagrams and fire what is due until everybody is silent; no time passes."""
+        if not self.down:  # nothing is under way to those whose port is closed
+            for address, side in list(self.ends.items()):
+                if side.transport.closed:
+                    del self.ends[address]
         for _ in range(10_000):
             busy = sum(side.carry_up() for side in list(self.ends.values())) > 0
             while self.down:

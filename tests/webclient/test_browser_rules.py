@@ -141,3 +141,39 @@ async def test_a_server_that_does_not_answer_pings_is_noticed_once(page: Page) -
 async def test_new_calls_get_different_names(page: Page) -> None:
     names = await run(page, "address.js", "return Array.from({ length: 50 }, () => m.randomName());")
     assert len(set(names)) > 45
+
+
+@pytest.mark.parametrize(
+    ("named", "readable", "expected"),
+    [
+        ("http://127.0.0.1:8585", True, ["POST http://localhost:8585/sft/c0"]),  # the same place
+        (
+            "https://sft-2.example",
+            True,
+            ["GET https://sft-2.example/sft/url", "POST https://sft-2.example/sft/c0"],
+        ),
+        (
+            "https://sft-2.example",
+            False,
+            ["GET https://sft-2.example/sft/url", "POST http://localhost:8585/sft/c0"],
+        ),
+    ],
+)
+async def test_the_url_a_server_names_is_used_once_it_proved_readable(
+    page: Page, named: str, readable: bool, expected: list[str]
+) -> None:
+    asked = await run(
+        page,
+        "signalling.js",
+        f"""const asked = [];
+        const real = globalThis.fetch;
+        globalThis.fetch = async (url, {{ method = 'GET' }}) => {{
+          asked.push(`${{method}} ${{url}}`);
+          if (method === 'GET' && !{str(readable).lower()}) throw new TypeError();
+          return new Response('');
+        }};
+        await new m.Server('http://localhost:8585', 'c0').post({{}}, '{named}');
+        globalThis.fetch = real;
+        return asked;""",
+    )
+    assert asked == expected

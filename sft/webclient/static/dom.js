@@ -33,15 +33,21 @@ export function setToggle(button, on, icon, label) {
 }
 
 export function setIcon(button, icon) {
-  button.querySelector('use').setAttribute('href', `#i-${icon}`);
+  const use = button.querySelector('use');
+  const href = `#i-${icon}`;
+  if (use.getAttribute('href') !== href) use.setAttribute('href', href);
 }
 
-/** Fill a select element with devices. */
+/** Fill a select element with devices. What is right already stays: the list may be open. */
 export function fillDevices(select, devices, chosen, nothing) {
   const options = devices.map(
     ({ deviceId, label }, index) => new Option(label || `Device ${index + 1}`, deviceId, false, deviceId === chosen),
   );
-  select.replaceChildren(...(options.length ? options : [new Option(nothing, '')]));
+  const next = options.length ? options : [new Option(nothing, '')];
+  const same = next.length === select.length && next.every((option, index) => option.isEqualNode(select[index]));
+  const selected = options.findIndex((option) => option.selected);
+  if (!same) select.replaceChildren(...next);
+  else if (selected >= 0) select.selectedIndex = selected;
   select.disabled = options.length === 0;
 }
 

@@ -1,6 +1,7 @@
 /** HTTP to the SFT, and what can go wrong on the way. */
 
 const REQUEST_LIMIT = 15000; // ms
+const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 
 const REFUSALS = {
   1: 'outdated',
@@ -47,20 +48,28 @@ export class Server {
 
   /**
    * POST one message, give the reply. `named` is the URL by which the server called itself: it reaches the
-   * same process, which the URL we came by may not where there are several; it is tried first, and then kept.
+   * same process, which the URL we came by may not where there are several. From then on it is used, if this
+   * page may read its replies.
    */
   async post(message, named = this.#base) {
-    if (this.#url(named).href !== this.#url(this.#base).href) {
-      try {
-        const reply = await postMessage(this.#url(named), message);
-        this.#base = named;
-        return reply;
-      } catch (error) {
-        if (error.code !== 'unreachable') throw error;
-      }
-    }
+    if (!areSame(this.#url(named), this.#url(this.#base)) && (await isReadable(named))) this.#base = named;
     return postMessage(this.#url(this.#base), message);
   }
+}
+
+/** Asks for something that can be asked twice: a message whose reply is withheld would still have an effect. */
+async function isReadable(base) {
+  try {
+    return (await fetch(new URL('sft/url', `${base}/`), { signal: AbortSignal.timeout(REQUEST_LIMIT) })).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether two URLs lead to the same place; all names of this machine count as one. */
+function areSame(one, other) {
+  const plain = ({ href, hostname }) => (LOOPBACK.includes(hostname) ? href.replace(hostname, 'localhost') : href);
+  return plain(one) === plain(other);
 }
 
 /** An empty or foreign reply counts as `{}`: some replies are of no interest. */
