@@ -160,9 +160,7 @@ def compare(scenario: Scenario, seconds: float, rounds: int) -> dict[str, Any]:
         "ratio": round(median(ratios), 2),
         "ratio_spread": [round(min(ratios), 2), round(max(ratios), 2)],
         "ratio_net": round(median(r["us_per_packet_out_net"] / r["floor_direct"] for r in runs), 2),
-        "ratio_to_session_floor": round(
-            median(r["us_per_packet_out"] / r["floor_session"] for r in runs), 2
-        ),
+        "ratio_to_session_floor": round(median(r["us_per_packet_out"] / r["floor_session"] for r in runs), 2),
         "verdict": verdict(median(ratios), clean, max(run["client_cpu_share"] for run in runs)),
     }
 
@@ -183,7 +181,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--call", choices=(*SCENARIOS, "both"), default="both")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--profile", type=Path, help="run the server once under cProfile; its figures mean less")
+    parser.add_argument(
+        "--profile", type=Path, help="run the server once under cProfile; its figures mean less"
+    )
     options = parser.parse_args()
     chosen = [one for one in SCENARIOS.values() if options.call in (one.name, "both")]
     if options.profile:

@@ -70,10 +70,9 @@ def test_everybody_finds_the_tone_and_the_colour_of_both_others_on_the_right_til
     start = time.monotonic()
     for page, person in zip(pages, PEOPLE, strict=True):
         others = [other for other in PEOPLE if other is not person]
-        state = page.wait(lambda state, others=others: finds(state, *others), start + 10 - time.monotonic())
-        assert all(participant(state, other)["speaking"] for other in others)
-        assert state["counters"]["decrypted"] > 0
+        page.wait(lambda state, others=others: finds(state, *others), start + 10 - time.monotonic())  # type: ignore[misc]
     for page in pages:
+        page.wait(lambda state: all(one["speaking"] for one in state["participants"].values()))
         assert page.errors == []
         assert not page.state()["banner"]
         page.close()
@@ -137,6 +136,7 @@ def test_no_kid_and_counter_are_used_twice_over_reloads_and_new_connections(part
     used += bob.frame_ids()
     bob.reload()
     party.wait_until_all_find_all()
+    ann.wait(lambda state: state["counters"]["encrypted"] > 500)
     for page in (ann, bob, cid):
         used += page.frame_ids()
     assert [pair for pair, times in Counter(used).items() if times > 1] == []
@@ -149,5 +149,5 @@ def test_a_page_that_was_killed_is_gone_for_the_others_within_20_seconds(party: 
     start = time.monotonic()
     for page in party.others(CID):
         page.wait(lambda state: len(state["participants"]) == 1, start + 20 - time.monotonic())
-        state = page.state(); print(state); assert finds(state, BOB if page.person is ANN else ANN), state
     party.forget(CID)
+    party.wait_until_all_find_all(5)

@@ -147,7 +147,6 @@ class Scene:
         for sender, receiver in ((bob, ann), (ann, bob)):
             assert sender.talk(2) == receiver.heard(sender)
             assert sender.show(2) == receiver.seen(sender)
-        self._go_on_after_mutants()
         sent, heard = mallory.talk(10), ann.heard(mallory)
         assert len(heard) >= 8, "the level of mutants may have made it silent for a packet or two"
         assert heard == sent[-len(heard) :]
@@ -158,14 +157,6 @@ class Scene:
         too_much = {what: size for what, size in held.items() if size > BOUNDS[what]}
         assert not too_much, too_much
         assert not {"ann", "bob"} & world.observer.left().keys()
-
-    def _go_on_after_mutants(self) -> None:
-        """Mutants may have moved Mallory's sequence numbers; a sender goes on from its own newest."""
-        ssrc = self.mallory.end.audio_ssrc
-        connection = self.participant.connection
-        source = connection.endpoint.sources.get(ssrc) if connection else None
-        if source is not None:
-            self.mallory.sequences[ssrc] = (source.numbering.highest + 1) % 2**16
 
     def end(self) -> None:
         """Everybody leaves; nothing may be left of the call."""

@@ -1,0 +1,58 @@
+"""Resident memory of the server's process per participant.
+
+    python bench/memory.py [--participants 100] [--json]
+
+Calls of ten, everybody approved, nine video slots each. Idle, and while everybody sends video that fills
+the rings kept for repeats (256 packets of 1100 bytes). The base is the process before the first join.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from fleet import Fleet, Flow
+from server import Server
+
+CALL = 10
+SIZE = 1100
+RATE = 30  # packets a second of each; nobody watches, so it all stays in the rings
+FILL_SECONDS = 11.0  # 256 packets take 8.5
+SETTLE_SECONDS = 3.0
+
+
+def memory(participants: int) -> dict[str, Any]:
+    with Server(participants + 10) as server:
+        base = server.memory()
+        fleet = Fleet(server.address)
+        clients = [client for _ in range(participants // CALL) for client in fleet.gather(CALL)]
+        fleet.run_for(SETTLE_SECONDS)
+        idle = server.memory()
+        for client in clients:
+            client.start_video(SIZE, per_frame=2)
+        fleet.start_media([Flow(client.send_video, RATE) for client in clients])
+        fleet.run_for(FILL_SECONDS)
+        full = server.memory()
+        fleet.close()
+    return {
+        "participants": len(clients),
+        "base_mb": round(base / 1e6, 1),
+        "idle_kb_per_participant": round((idle - base) / len(clients) / 1e3),
+        "full_rings_kb_per_participant": round((full - base) / len(clients) / 1e3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--participants", type=int, default=100)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    result = memory(options.participants)
+    print(json.dumps(result) if options.json else json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""All benchmarks, one after the other, and a table of what came out: ``make bench``.
+
+    python bench/run.py [--quick] [--json]
+
+The machine should have nothing else to do: two cores, one for the server and one for the clients. What
+the figures mean is in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import ssl
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("trio", "pylibsrtp", "pyOpenSSL", "cryptography", "aiortc", "hypercorn")
+QUICK = {
+    "fanout": ["--seconds", "2"],
+    "forward": ["--seconds", "3", "--rounds", "1"],
+    "joins": ["--calls", "20", "--participants", "50"],
+    "memory": ["--participants", "20"],
+}
+
+
+def run(name: str, options: list[str]) -> Any:
+    """One benchmark in a process of its own; its JSON, or what went wrong."""
+    print(f"{name} ...", file=sys.stderr)
+    program = [sys.executable, str(Path(__file__).with_name(f"{name}.py")), "--json", *options]
+    done = subprocess.run(program, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else {"failed": f"exit code {done.returncode}"}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on; ``load`` is the load average before the first benchmark."""
+    return {
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "openssl": ssl.OPENSSL_VERSION,
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(what, figure, verdict)"""
+    lines: list[tuple[str, str, str]] = []
+    for name, result in results.items():
+        if isinstance(result, dict) and "failed" in result:
+            lines.append((name, "-", result["failed"]))
+            continue
+        match name:
+            case "fanout":
+                for one in result["runs"]:
+                    lines.append((f"packet path: {one['name']}", f"{one['us_per_packet_out']:.2f} us", ""))
+            case "forward":
+                for one in result:
+                    spread = "-".join(map(str, one["ratio_spread"]))
+                    figure = f"{one['us_per_packet_out']:.2f} us, {one['ratio']} x floor ({spread})"
+                    lines.append((f"server: call {one['call']}", figure, one["verdict"]))
+            case "joins":
+                pairs, call = result["pairs"], result["one"]
+                rate = pairs["joins_per_second_of_server_cpu"]
+                lines.append(("joins into calls of two", f"{rate:.0f} per second of CPU", pairs["verdict"]))
+                figure = (
+                    f"{call['seconds_until_all_approved']:.1f} s, lag p99 {call['loop_lag_p99'] * 1e3:.0f} ms"
+                )
+                lines.append((f"{call['participants']} joins into one call", figure, call["verdict"]))
+            case "memory":
+                figure = (
+                    f"{result['idle_kb_per_participant']} kB idle, "
+                    f"{result['full_rings_kb_per_participant']} kB with full rings"
+                )
+                lines.append((f"memory per participant, base {result['base_mb']} MB", figure, ""))
+    return lines
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="short runs: whether it works, not how well")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    surroundings = machine()
+    results = {name: run(name, words if options.quick else []) for name, words in QUICK.items()}
+    if options.json:
+        print(json.dumps({"machine": surroundings, "results": results}))
+        return
+    print(json.dumps(surroundings))
+    table = rows(results)
+    widths = [max(len(row[column]) for row in table) for column in (0, 1)]
+    for what, figure, verdict in table:
+        print(f"{what:<{widths[0]}}  {figure:<{widths[1]}}  {verdict}".rstrip())
+
+
+if __name__ == "__main__":
+    main()
