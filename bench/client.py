@@ -296,7 +296,7 @@ class Client:
         self._send(self._outbound.protect_rtcp(compound))
 
     def _say(self, type: str, now: float, **fields: object) -> None:
-        self._send_text(self._message(type, **fields), now)
+        self._send_text(self._message(type, resp=False, **fields), now)
 
     def _send_text(self, text: str, now: float) -> None:
         if self._sctp is not None and self._sctp.is_open:

@@ -30,6 +30,7 @@ import attrs
 from client import Client
 from fleet import Fleet, Flow
 from media import LOUD, SILENT
+
 from server import Server
 
 AIM = 1.5

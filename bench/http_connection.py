@@ -29,7 +29,7 @@ class HttpConnection:
         self._on_reply = on_reply
         if self._protocol.our_state is h11.DONE:
             self._protocol.start_next_cycle()
-        host = "%s:%d" % self._address
+        host = f"{self._address[0]}:{self._address[1]}"
         headers = [("host", host), ("content-length", str(len(body))), ("content-type", "application/json")]
         data = self._protocol.send(h11.Request(method="POST", target=path, headers=headers)) or b""
         data += self._protocol.send(h11.Data(data=body)) or b""

@@ -2,8 +2,8 @@
 
     python bench/joins.py [--calls 50] [--participants 200] [--json] [--profile FILE]
 
-pairs    calls of two, eight joins under way at any time. CPU time of the server's process per join says how many
-         one core can do; the wall clock also has the clients in it, which cost as much as the server
+pairs    calls of two, eight joins under way at any time. CPU time of the server's process per join says
+         how many one core can do; the wall clock has the clients in it as well
 one      everybody joins one call at once. Ends when everybody has the full list, has approved
          everybody, and has the PROPSYNC of everybody: then the server has taken all approvals
 """
@@ -14,12 +14,14 @@ import argparse
 import json
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
 from client import Client
 from fleet import Fleet
+
 from server import Server
 
 UNDER_WAY = 8
@@ -109,8 +111,12 @@ def _join(fleet: Fleet, clients: list[Client]) -> None:
         while waiting and len(under_way) < UNDER_WAY:
             under_way.append(waiting.popleft())
             under_way[-1].join(time.monotonic())
-        fleet.run_until(lambda: any(client.open_at for client in under_way), "join")
+        fleet.run_until(partial(_one_open, under_way), "join")
         under_way = [client for client in under_way if not client.open_at]
+
+
+def _one_open(clients: list[Client]) -> bool:
+    return any(client.open_at for client in clients)
 
 
 def _verdict(good: bool, aim: str) -> str:

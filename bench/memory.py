@@ -13,6 +13,7 @@ import json
 from typing import Any
 
 from fleet import Fleet, Flow
+
 from server import Server
 
 CALL = 10

@@ -58,8 +58,10 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
             continue
         match name:
             case "fanout":
-                for one in result["runs"]:
-                    lines.append((f"packet path: {one['name']}", f"{one['us_per_packet_out']:.2f} us", ""))
+                lines += [
+                    (f"packet path: {one['name']}", f"{one['us_per_packet_out']:.2f} us", "")
+                    for one in result["runs"]
+                ]
             case "forward":
                 for one in result:
                     spread = "-".join(map(str, one["ratio_spread"]))

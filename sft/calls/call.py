@@ -24,6 +24,10 @@ from sft.forwarding.table import Table
 from sft.model import ParticipantId
 from sft.signalling.messages import encode
 from sft.signalling.replies import hangup
+from sft.webrtc.sctp import MAX_SEND
+
+LIST_BYTES = MAX_SEND - 1024
+"""For the entries of CONFPART, which all go into one message."""
 
 SWEEP_SECONDS = 1.0
 """How often deadlines of whole seconds are looked at; one timer per call, none per participant."""
@@ -57,9 +61,9 @@ class Call:
         participant = self.participants.get(request.participant)
         known = participant is not None
         if participant is None:
-            if len(self.participants) >= self._context.settings.participants_per_call:
-                return Refused(Refusal.CALL_FULL)
             participant = Participant(request.participant, self._unique_ssrc())
+            if self._is_full_for(participant):
+                return Refused(Refusal.CALL_FULL)
         try:
             connection = Connection(self._context, request, participant.ssrc_video, now)
         except PortsExhausted as error:
@@ -194,6 +198,11 @@ class Call:
     def _wake(self, when: float) -> None:
         if self._tick.when is None or when < self._tick.when:
             self._tick.set(when)
+
+    def _is_full_for(self, newcomer: Participant) -> bool:
+        """Whether there are too many, or their list would not fit into one message."""
+        size = newcomer.entry_bytes + sum(p.entry_bytes for p in self.participants.values())
+        return len(self.participants) >= self._context.settings.participants_per_call or size > LIST_BYTES
 
     def _unique_ssrc(self) -> int:
         """Random, not zero, unique in the call (protocol section 5.3)."""

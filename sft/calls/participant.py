@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from sft.signalling.messages import KeyEnvelope
 
 
+ENTRY_BYTES = 160
+"""What an entry of CONFPART takes apart from the ids, at most."""
+
+
 class Participant:
     """State that outlives a connection. ``connection`` is the one whose data channel is open,
     ``pending`` one that is still being set up; without both the participant is gone."""
@@ -21,6 +26,7 @@ class Participant:
         "bucket",
         "bucket_at",
         "connection",
+        "entry_bytes",
         "envelope",
         "id",
         "joined",
@@ -35,6 +41,8 @@ class Participant:
 
     def __init__(self, id: ParticipantId, ssrc_video: int) -> None:
         self.id = id
+        self.entry_bytes = ENTRY_BYTES + len(json.dumps([id.user, id.client], ensure_ascii=False).encode())
+        """Of its entry in CONFPART; a control character in an id takes six."""
         self.ssrc_video = ssrc_video
         """Made-up name of this participant's video, kept across connections (protocol section 5.3)."""
         self.connection: Connection | None = None

@@ -1,9 +1,9 @@
 """CONFPART rounds: telling everybody who is in the call (protocol sections 2.8 and 5.5).
 
 Rounds are coalesced: the first change is told at once, then at most one round per interval, which grows
-with the call. Within a round a few receivers are served per turn of the timer heap, so that a call of hundreds does not hold
-up packets; a receiver whose channel is backed up gets the newest list once it has drained, and never
-the ones in between.
+with the call. Within a round a few receivers are served per turn of the timer heap, so that a call of
+hundreds does not hold up packets; a receiver whose channel is backed up gets the newest list once it has
+drained, and never the ones in between.
 """
 
 from __future__ import annotations

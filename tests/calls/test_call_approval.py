@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from support.world import World
-from support.world_client import WorldClient
 
 from sft.model import Drop
+from support.world import World
+from support.world_client import WorldClient
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+
+from sft.model import Drop
 from support.wire import message
 from support.world import World
 from support.world_client import WorldClient, everything
-
-from sft.model import Drop
 
 
 def in_one_datagram(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from support.world import CALL, World
-from support.world_client import WorldClient, everything
 
 from sft.errors import TransportError
+from support.world import CALL, World
+from support.world_client import WorldClient, everything
 
 
 def hang_up(ann: WorldClient) -> None:

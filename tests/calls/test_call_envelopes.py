@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 
 import pytest
-from support.world import World
-from support.world_client import WorldClient
 
 from sft.model import Drop, EnvelopeVerdict
+from support.world import World
+from support.world_client import WorldClient
 
 
 def sealed(text: str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 
-from support.world import CALL, WALL, World
-
 from sft.calls.requests import Accepted, Offered, Refusal
 from sft.model import Drop
+from support.world import CALL, WALL, World
 
 
 def test_a_join_ends_with_an_open_channel_and_the_list_of_participants(world: World) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
-from support.world import World
-from support.world_client import refusal
 
 from sft.calls.requests import Accepted, Drain, Refusal
+from support.world import World
+from support.world_client import refusal
 
 
 def test_a_full_call_refuses_newcomers_but_not_those_it_knows(make_world: Callable[..., World]) -> None:
@@ -71,6 +72,28 @@ def test_draining_refuses_new_calls_and_admits_to_running_ones(world: World) -> 
     bob.leave()
     ann.leave()
     assert refusal(world.client("ann").connect()) is Refusal.DRAINING
+
+
+UGLY = "\x01" * 127
+"""An id is the client's to choose, and in JSON a control character takes six bytes."""
+
+
+def test_a_call_is_full_when_its_list_would_not_fit_into_a_message(world: World) -> None:
+    offered = 0
+    for number in range(200):
+        offered += (
+            refusal(world.client(f"{number:03}{UGLY[3:]}", client=UGLY, host=str(number)).connect()) is None
+        )
+    assert 140 < offered < 160
+    assert refusal(world.client("plain", call="another").connect()) is None
+
+
+@pytest.mark.parametrize("user", ["ann", "ä" * 60, UGLY, '"' * 127])
+def test_the_list_takes_no_more_than_was_reckoned_with(world: World, user: str) -> None:
+    ann = world.client(user, client=UGLY)
+    ann.join()
+    entry = json.dumps(ann.roster[0], separators=(",", ":"), ensure_ascii=False)
+    assert 60 < len(entry.encode()) <= world.call().participants[ann.id].entry_bytes
 
 
 @pytest.mark.parametrize("update", [False, True])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.world import CALL, World
 
 from sft.calls.requests import Offered, Refusal
+from support.world import CALL, World
 
 
 def test_a_known_participant_gets_an_update_without_our_url(world: World) -> None:

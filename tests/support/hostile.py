@@ -16,15 +16,15 @@ from struct import pack
 from typing import Any
 
 from google_crc32c import value as crc32c
-from support import rtcp, rtp
-from support.rtp import RtpPacket
-from support.wire import message
-from support.world import World
 
 from sft.calls.participant import Participant
 from sft.webrtc import stun
 from sft.webrtc.ice import MAX_PATHS
 from sft.webrtc.sctp_transport import MAX_HELD, MAX_STREAMS
+from support import rtcp, rtp
+from support.rtp import RtpPacket
+from support.wire import message
+from support.world import CALL, World
 
 BOUNDS = {
     "sources": 4,
@@ -207,7 +207,7 @@ def sctp_seeds(scene: Scene) -> list[bytes]:
     transport = sctp._transport
     tsn, seen = transport._local_tsn, transport._last_received_tsn or 0
     reset = transport._reconfig_request_seq
-    text = json.dumps(message("PING", "c0ffee", "mallory")).encode()
+    text = json.dumps(message("PING", CALL, "mallory")).encode()
     chunks = [
         *(_data(tsn + ahead, 1, ahead, 51, text) for ahead in range(4)),
         _data(tsn, 1, 0, 51, text[:40], flags=2),
@@ -280,7 +280,5 @@ def message_seeds(lines: list[bytes]) -> list[bytes]:
         "KEYENVELOPE": {"envelope": "aGVsbG8=", "recipients": ["ann"]},
         "HANGUP": {"resp": True},
     }
-    return [json.dumps(message(type, "c0ffee", "mallory", **more)).encode() for type, more in fields.items()] + [
-        line for line in lines if len(line) < 2000
-    ]
-
+    own = [json.dumps(message(type, CALL, "mallory", **more)).encode() for type, more in fields.items()]
+    return own + [line for line in lines if len(line) < 2000]

@@ -16,6 +16,7 @@ import json
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -52,7 +53,8 @@ class Server:
     def __init__(self, folder: Path, config: Json) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.config = config
-        self.url = f"http://{config['server']['listen']}"
+        scheme = "https" if config["server"].get("certificate") else "http"
+        self.url = f"{scheme}://{config['server']['listen']}"
         self.operator_url = f"http://{config['server']['operator_listen']}"
         self._log = folder / "server.log"
         config_file = folder / "sft.toml"
@@ -95,8 +97,12 @@ class Server:
         operator: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> HttpReply:
-        netloc = urllib.parse.urlsplit(self.operator_url if operator else self.url).netloc
-        connection = http.client.HTTPConnection(netloc, timeout=10)
+        scheme, netloc = urllib.parse.urlsplit(self.operator_url if operator else self.url)[:2]
+        if scheme == "https":  # by a certificate of our own making
+            context = ssl._create_unverified_context()
+            connection = http.client.HTTPSConnection(netloc, timeout=10, context=context)
+        else:
+            connection = http.client.HTTPConnection(netloc, timeout=10)
         try:
             connection.request(method, path, body, dict(headers or {}))
             reply = connection.getresponse()

@@ -5,7 +5,7 @@
     with Browser() as browser:
         ann = browser.join(server, ANN, "tea")
         bob = browser.join(server, BOB, "tea")
-        ann.wait(lambda state: finds(state, BOB))
+        ann.find(BOB)
 
 The browser and its DevTools pipe live in a thread with a trio of its own, so that tests of one module
 can share them.
@@ -111,6 +111,10 @@ class WebPage:
 
         return self._browser.run(ask)
 
+    def find(self, *people: Person, seconds: float = 10) -> Json:
+        """Wait until the page sees and hears these people and has nobody else in its call."""
+        return self.wait(lambda state: finds(state, *people), seconds)
+
     def wait_until(self, expression: str, seconds: float = 10) -> Any:
         """Wait until a JavaScript expression is true-ish, and give its value."""
 
@@ -123,10 +127,14 @@ class WebPage:
         """Wait until a visible element contains ``text``."""
         element = f"document.querySelector({selector!r})"
         try:
-            self.wait_until(f"{element}?.checkVisibility() && {element}.innerText.includes({text!r})", seconds)
+            self.wait_until(
+                f"{element}?.checkVisibility() && {element}.innerText.includes({text!r})", seconds
+            )
         except ChromiumError:
             shown = self.evaluate(f"{element}?.innerText")
-            raise AssertionError(f"{selector} does not say {text!r} within {seconds} s but {shown!r}") from None
+            raise AssertionError(
+                f"{selector} does not say {text!r} within {seconds} s but {shown!r}"
+            ) from None
 
     def wait_for_end(self, title: str, seconds: float = 10) -> None:
         """Wait until the call is over for this page, for the reason that the screen's title tells."""
@@ -137,6 +145,14 @@ class WebPage:
 
     def goto(self, url: str) -> None:
         self._browser.run(self._page.goto, url)
+
+    def ignore_certificate_errors(self) -> None:
+        """Take any certificate, as a user does who says so in the browser's warning."""
+
+        async def command() -> None:
+            await self._page.command("Security.setIgnoreCertificateErrors", ignore=True)
+
+        self._browser.run(command)
 
     def reload(self) -> None:
         """Load the page again: the one that was there says goodbye, the new one joins."""
@@ -236,7 +252,7 @@ def sees(state: Json, person: Person) -> bool:
 
 
 def finds(state: Json, *people: Person) -> bool:
-    """Whether the page sees and hears these and has nobody else in its call."""
+    """Whether the page sees and hears these people and has nobody else in its call."""
     names = {one["name"] for one in state["participants"].values()}
     return names == {person.name for person in people} and all(
         sees(state, person) and hears(state, person) for person in people

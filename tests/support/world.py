@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from support.webrtc_client import make_contexts
-
 from sft.calls.call import Call
 from sft.calls.calls import Calls
 from sft.calls.context import Context, Settings
@@ -34,11 +32,11 @@ from sft.model import (
 from sft.webrtc.dtls import DtlsContext
 from sft.webrtc.ice import LiteAgent
 from sft.webrtc.peer import Peer
+from support.webrtc_client import make_contexts
 
 if TYPE_CHECKING:
-    from support.world_client import ClientEnd, WorldClient
-
     from sft.plugin.interfaces import Receive
+    from support.world_client import ClientEnd, WorldClient
 
 CALL = "c0ffee"
 BEGIN = 1000.0
@@ -207,8 +205,9 @@ class World:
             while self.down:
                 busy = True
                 data, address = self.down.popleft()
-                if (side := self.ends.get(address)) is not None:
-                    side.carry_down(data)
+                receiver = self.ends.get(address)
+                if receiver is not None:
+                    receiver.carry_down(data)
             due = self.timers.next_deadline
             if due is not None and due <= self.now:
                 busy = True

@@ -8,19 +8,19 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sft.calls.requests import Accepted, Answer, Connect, Offered, Refusal, Refused, Reply
+from sft.errors import BadPacket
+from sft.model import Address, ParticipantId
+from sft.webrtc.srtp import inbound_session, outbound_session
 from support import rtp
 from support.rtp import RtpPacket
 from support.webrtc_client import Client
 from support.wire import message
 from support.world import contexts
 
-from sft.calls.requests import Accepted, Answer, Connect, Offered, Refusal, Refused, Reply
-from sft.errors import BadPacket
-from sft.model import Address, ParticipantId
-from sft.webrtc.srtp import inbound_session, outbound_session
-
 if TYPE_CHECKING:
     from pylibsrtp import Session
+
     from support.world import World
 
 Json: TypeAlias = dict[str, Any]
