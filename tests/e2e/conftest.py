@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 import pytest
+
 from support.server import Server, running_server
 from support.web_pages import Browser
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+
 from support.server import Server
 from support.web_pages import ANN, BOB, CID, Browser, Json, Person, WebPage, hears, participant, sees
 

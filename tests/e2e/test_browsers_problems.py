@@ -8,6 +8,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
+
 from support.server import Json, Server, free_udp_range, make_config, running_server
 from support.web_pages import ANN, BOB, Browser, address
 

@@ -9,6 +9,7 @@ import hashlib
 import av
 import numpy
 import pytest
+
 from support.clients import ClientPool
 from support.rtp import RtpPacket
 from support.server import Server

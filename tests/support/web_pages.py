@@ -22,6 +22,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 import trio
+
 from support.chromium import Chromium, open_chromium, require_chromium
 from support.page import ChromiumError, ConsoleMessage, Page
 from support.server import Server

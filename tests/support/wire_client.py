@@ -68,7 +68,8 @@ class Harness:
         )
         self._answers: dict[int, Queue[dict[str, Any]]] = {0: Queue()}
         self._number = 0
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.browser_version: str = self._wait(0, 60)
 
     def ask(self, call: str, action: str, client: int | None = None, **options: Any) -> Any:
@@ -85,6 +86,9 @@ class Harness:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
+        self._reader.join(5)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _wait(self, number: int, seconds: float) -> Any:
         try:

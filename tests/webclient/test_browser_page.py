@@ -210,6 +210,25 @@ async def test_the_keyboard_reaches_everything_before_the_call_in_a_sane_order(
     await page.wait_for("document.querySelector('#pre-mic').getAttribute('aria-pressed') === 'false'")
 
 
+async def test_a_press_is_not_lost_and_an_open_list_stays_when_the_screen_is_drawn_anew(
+    browser: Chromium, site: str
+) -> None:
+    page = await browser.open_page(f"{site}{CALL}")
+    await page.wait_for("document.querySelector('#pre-cameras').disabled === false")
+    await page.evaluate("window.option = document.querySelector('#pre-cameras').options[0]")
+    x, y = await page.evaluate(
+        "(({ x, y, width, height }) => [x + width / 2, y + height / 2])"
+        "(document.querySelector('#pre-camera .icon').getBoundingClientRect())"
+    )
+    place = {"x": x, "y": y, "button": "left", "clickCount": 1}
+    await page.command("Input.dispatchMouseEvent", type="mousePressed", **place)
+    await page.evaluate("document.querySelector('#pre-mic').click()")  # draws everything
+    await page.wait_for("document.querySelector('#pre-mic').getAttribute('aria-pressed') === 'false'")
+    await page.command("Input.dispatchMouseEvent", type="mouseReleased", **place)
+    await page.wait_for("document.querySelector('#pre-camera').getAttribute('aria-pressed') === 'false'")
+    assert await page.evaluate("option.isConnected")
+
+
 async def test_letters_typed_into_a_field_are_no_shortcuts(browser: Chromium, site: str) -> None:
     page = await browser.open_page(f"{site}{CALL}")
     await page.wait_for("document.querySelector('#pre-camera').getAttribute('aria-pressed') === 'true'")

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+
 from support.server import Server, running_server
 from support.wire_client import Harness, WireCall, wire_call
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from support.wire_client import WireCall
 
 pytestmark = pytest.mark.wire

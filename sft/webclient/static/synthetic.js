@@ -25,20 +25,28 @@ export function toneTrack(tone) {
   return track;
 }
 
-/** A track with a full colour of `hue` degrees, a moving bar, and the name that `name()` gives. */
+/** A track with a figure in shades of `hue` degrees that sways, and wears the name that `name()` gives. */
 export function pictureTrack({ hue, width, height, fps, name }) {
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
   const paint = canvas.getContext('2d', { alpha: false });
+  const ground = paint.createLinearGradient(0, 0, width, height);
+  ground.addColorStop(0, `hsl(${hue} 50% 52%)`);
+  ground.addColorStop(1, `hsl(${hue} 60% 30%)`);
+  const middle = width / 2;
   let frame = 0;
   const draw = () => {
-    paint.fillStyle = `hsl(${hue} 80% 45%)`;
+    const sway = Math.sin((2 * Math.PI * frame) / (4 * fps)) * height * 0.04;
+    paint.fillStyle = ground;
     paint.fillRect(0, 0, width, height);
-    paint.fillStyle = `hsl(${hue} 80% 35%)`;
-    paint.fillRect(((frame * 4) % (width + 40)) - 40, 0, 40, height);
-    paint.fillStyle = '#fff';
+    paint.fillStyle = `hsl(${hue} 55% 72%)`;
+    paint.beginPath();
+    paint.arc(middle + sway, height * 0.38, height * 0.17, 0, 2 * Math.PI);
+    paint.ellipse(middle + sway / 2, height, height * 0.42, height * 0.38, 0, 0, 2 * Math.PI);
+    paint.fill();
+    paint.fillStyle = `hsl(${hue} 60% 25%)`;
     paint.font = `600 ${Math.round(height / 9)}px system-ui, sans-serif`;
     paint.textAlign = 'center';
-    paint.fillText(name(), width / 2, height * 0.55, width * 0.9);
+    paint.fillText(name(), middle + sway / 2, height * 0.86, height * 0.7);
     frame++;
   };
   draw();
