@@ -9,7 +9,7 @@ import h11
 
 
 class HttpConnection:
-    """POSTs, one after the other, over one connection."""
+    """POSTs, one after the other, over one connection. Status 0: the server closed it instead."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
@@ -39,9 +39,13 @@ class HttpConnection:
 
     def on_readable(self, now: float) -> None:
         try:
-            self._protocol.receive_data(self._socket.recv(65536))
+            data = self._socket.recv(65536)
         except BlockingIOError:
             return
+        if not data:
+            self._on_reply(0, b"the server closed the connection", now)
+            return
+        self._protocol.receive_data(data)
         while True:
             event = self._protocol.next_event()
             if event is h11.NEED_DATA or event is h11.PAUSED:
@@ -53,8 +57,6 @@ class HttpConnection:
             elif isinstance(event, h11.EndOfMessage):
                 self._on_reply(self._status, self._body, now)
                 return
-            elif isinstance(event, h11.ConnectionClosed):
-                raise ConnectionError("the server closed the connection")
 
     def close(self) -> None:
         self._socket.close()

@@ -22,6 +22,7 @@ listen = "127.0.0.1:{listen}"
 operator_listen = "127.0.0.1:{operator}"
 
 [limits]
+header_seconds = 60.0
 joins_per_address_per_second = 100000.0
 joins_burst = 100000
 pending_per_address = 100000

@@ -71,27 +71,27 @@ class Conversation:
     def _propsync(self, participant: Participant, message: PropSync, now: float) -> None:
         """Keep the properties and pass them on to those the participant trusts (section 2.7)."""
         participant.props = message.props
-        text = encode(propsync_relay(participant.id, message.props))
-        self._relay(self._call.approvals.approved_by(participant.id), text, now)
+        self._tell_props(participant, self._call.approvals.approved_by(participant.id), now)
 
     def _approve(self, participant: Participant, message: ConfPart, now: float) -> None:
         """The participant says whom it trusts (section 5.4); newly trusted ones learn its properties."""
+        known = self._call.participants
         trusted = {
-            id: Trusted(part.ssrc_audio, part.ssrc_video)
+            other.id: Trusted(part.ssrc_audio, part.ssrc_video)
             for part in message.participants
             if part.authorized
-            and (id := part.participant) in self._call.participants
-            and id != participant.id
+            and (other := known.get(part.participant)) is not None
+            and other is not participant
         }
         changed = self._call.approvals.replace(participant.id, trusted)
         self._call.permissions.refresh(participant, changed, now)
-        if participant.props is None:
-            return
-        text = encode(propsync_relay(participant.id, participant.props))
-        self._relay(changed & trusted.keys(), text, now)
+        self._tell_props(participant, changed & trusted.keys(), now)
 
-    def _relay(self, receivers: Iterable[ParticipantId], text: str, now: float) -> None:
+    def _tell_props(self, origin: Participant, receivers: Iterable[ParticipantId], now: float) -> None:
+        if origin.props is None:
+            return
+        text = encode(propsync_relay(origin.id, origin.props))
         for id in receivers:
             receiver = self._call.participants.get(id)
             if receiver is not None:
-                self._call.relay.post(receiver, text, now)
+                self._call.relay.post(receiver, origin.id, text, now)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sft.model import Drop
+from support.wire import message
 from support.world import World
 from support.world_client import WorldClient
 
@@ -132,6 +135,21 @@ def test_properties_go_to_those_the_sender_approved_and_nobody_else(world: World
     ann.say("PROPSYNC", props={"muted": "true"})
     assert len(bob.of_type("PROPSYNC")) == 1
     assert cid.of_type("PROPSYNC") == ann.of_type("PROPSYNC") == []
+
+
+def test_of_properties_that_come_faster_than_they_are_told_the_newest_is_told(world: World) -> None:
+    ann, bob = world.join("ann", "bob")
+    for count in range(100):
+        text = json.dumps(message("PROPSYNC", ann.call, "ann", props={"count": str(count)}))
+        ann.end.engine.send(text, world.now)
+    for data in ann.end.engine.datagrams():
+        ann.end.send(data)
+    waiting = world.call().relay._waiting
+    assert [len(texts) for texts in waiting.values()] == [1], "what waits is bounded"
+    world.settle()
+    told = [int(sync["props"]["count"]) for sync in bob.of_type("PROPSYNC")]
+    assert told == sorted(told)
+    assert told[-1] == 99
 
 
 def test_relayed_properties_carry_the_originators_ids_and_unknown_names(world: World) -> None:

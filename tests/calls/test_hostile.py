@@ -59,7 +59,7 @@ def checks(scene: Scene, count: int) -> int:
         if number % 10:
             scene.attack(data)
         else:
-            scene.mallory.end.transport.deliver(data, ("203.0.113.99", 1024 + number))
+            scene.mallory.end.transport.deliver(data, ("203.0.113.99", 1024 + number % 60_000))
         if number % BURST == BURST - 1:
             scene.check()
     return count
