@@ -31,7 +31,7 @@ def receive_rtcp_untrusted(endpoint: Endpoint, compound: bytes, now: float) -> N
     endpoint.last_alive = now
     table = endpoint.table
     if table is None:
-        raise BadPacket(Drop.RTP_UNKNOWN_SOURCE, "not in a call")
+        raise BadPacket(Drop.SRTP_TOO_EARLY)
     if not endpoint.admit_rtcp_sender(int.from_bytes(compound[4:8], "big")):
         raise BadPacket(Drop.RTP_UNKNOWN_SOURCE, "too many RTCP senders")
     for packet in rtcp.parse_compound_untrusted(compound):

@@ -65,7 +65,9 @@ def _receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> Non
     endpoint.packets += 1
     endpoint.octets += len(packet)
     table = endpoint.table
-    if table is None or len(packet) < 12:
+    if table is None:
+        raise BadPacket(Drop.SRTP_TOO_EARLY)  # there are keys, but no data channel yet
+    if len(packet) < 12:
         raise BadPacket(Drop.RTP_MALFORMED)
     first, second, sequence, timestamp, ssrc = FIXED_HEADER.unpack_from(packet)
     payload, level, transport, rid, frame = read_extensions_untrusted(packet, first)
@@ -133,7 +135,7 @@ def _receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> Non
         elif source.watched:
             table.layers.keyframe_watch(source, frame, now)
         route = source.route
-    elif number == LATE:
+    elif number == LATE or source.is_taken(number):
         endpoint.drops.count(Drop.RTP_LATE)
         return
     elif number < source.floor:

@@ -22,7 +22,7 @@ class Numbering:
     ``number + a slot's offset`` is that slot's outgoing sequence number.
     """
 
-    __slots__ = ("_dropped", "base", "dropped", "highest", "received")
+    __slots__ = ("_dropped", "_oldest", "base", "dropped", "highest", "received")
 
     def __init__(self, first: int) -> None:
         """``first``: sequence number of the packet that will be given to :meth:`place` first."""
@@ -30,6 +30,7 @@ class Numbering:
         """Extended sequence number since which ``received`` counts (RFC 3550 appendix A.1)."""
         self.highest = first - 1
         """Highest extended sequence number seen."""
+        self._oldest = first  # nothing before it is placed
         self.received = 0
         self.dropped = 0
         """How far the numbers given out are behind the source's own."""
@@ -51,7 +52,7 @@ class Numbering:
             return self.highest - self.dropped
         behind = -step & 0xFFFF
         place = self.highest - behind
-        if behind >= WINDOW or place < self.base:
+        if behind >= WINDOW or place < self._oldest:
             return LATE
         dropped_after = len(self._dropped) - bisect_right(self._dropped, place)
         return place - self.dropped + dropped_after
@@ -70,9 +71,13 @@ class Numbering:
         if len(self._dropped) > 2 * WINDOW:
             del self._dropped[:WINDOW]
 
+    def close(self) -> None:
+        """Place nothing from before the next packet."""
+        self._oldest = self.highest + 1
+
     def _restart(self, step: int) -> None:
         """The sender jumped: go on with a gap of one, and take nothing from before the jump."""
         self.dropped += step - 2
         self._dropped.clear()
-        self.base = self.highest
+        self.base = self._oldest = self.highest
         self.received = 1

@@ -150,9 +150,20 @@ class Source:
         ]
         return self.endpoint.engine.make_route(ready, self.csrc) if ready else None
 
+    def is_taken(self, number: int) -> bool:
+        """Whether a late packet's number has gone out already, or may have: it is older than the ring.
+
+        SRTP makes its nonce of the number, so two different packets must never go out under one. The
+        replay check of the way in does not see to that: what a sender leaves out of our count (packets
+        that are authentic and malformed) it may use to bring an old number back.
+        """
+        stored = self.ring[number & self.ring_mask]
+        return stored is not None and stored[0] >= number
+
     def clear_ring(self) -> None:
-        """Let go of the packets of a source that has fallen silent."""
+        """Let go of the packets of a source that has fallen silent; none from before is placed any more."""
         self.ring[:] = [None] * len(self.ring)
+        self.numbering.close()
 
     def report_block(self, now: float) -> ReportBlock:
         """Reception report since the last one (RFC 3550 section 6.4.1 and appendix A.3)."""

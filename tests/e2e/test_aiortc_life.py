@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.clients import AiortcClient, ClientError, ClientPool, meet, settle
 from support.rtp import audio, video
 from support.server import Server, running_server

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from support.clients import ClientPool, meet, settle
 from support.rtp import audio
 from support.server import HttpReply, Server, free_udp_range, running_server

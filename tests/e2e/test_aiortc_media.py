@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from support.clients import AiortcClient, ClientPool, meet, settle
 from support.rtcp import RR, SR, TRANSPORT_CC, TRANSPORT_FEEDBACK, nack, pli, sender_report
 from support.rtp import RtpPacket, audio, by_slot, interleave, padding_only, steps, video

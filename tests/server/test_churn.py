@@ -10,9 +10,6 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
-from support.light_client import light_client
-from support.server import make_config, to_toml
-from support.wire import new_id
 
 from sft.calls.call import Call
 from sft.calls.connection import Connection
@@ -24,6 +21,9 @@ from sft.plugin.manager import prepare
 from sft.server.worker import Worker
 from sft.webrtc.dtls import DtlsContext, DtlsSession, generate_identity
 from sft.webrtc.peer import Peer
+from support.light_client import light_client
+from support.server import make_config, to_toml
+from support.wire import new_id
 
 AT_ONCE = 10
 OBJECTS = (Call, Connection, DtlsSession, Endpoint, Participant, Peer, Table, Timer)

@@ -16,10 +16,6 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from support.clients import TESTS, ClientPool, meet, settle
-from support.rtp import audio
-from support.server import make_config, to_toml
-from support.wire import new_id
 
 from sft.calls.requests import Ask, Connect, Offered
 from sft.config import Config
@@ -29,6 +25,10 @@ from sft.plugin.manager import prepare
 from sft.server.gateway import Gateway
 from sft.server.http import hypercorn_config, public_app, serve
 from sft.server.pipe import PipeWorker
+from support.clients import TESTS, ClientPool, meet, settle
+from support.rtp import audio
+from support.server import make_config, to_toml
+from support.wire import new_id
 
 T = TypeVar("T")
 

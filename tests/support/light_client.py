@@ -15,12 +15,12 @@ from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import trio
-from support.webrtc_client import Client
-from support.wire import message, new_id
 
 from sft.calls.requests import Accepted, Answer, Connect, Offered, Reply, Request
 from sft.model import ParticipantId
 from sft.webrtc.dtls import DtlsContext
+from support.webrtc_client import Client
+from support.wire import message, new_id
 
 Json: TypeAlias = dict[str, Any]
 Handle: TypeAlias = Callable[[Request], Awaitable[Reply]]

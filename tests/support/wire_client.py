@@ -51,7 +51,7 @@ class Wire:
     clientid: str
     hz: int
     hue: int
-    screenHue: int  # noqa: N815  # as the harness spells it
+    screenHue: int  # as the harness spells it
 
     @property
     def key(self) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from support.wire_client import Wire, WireCall
 
 pytestmark = pytest.mark.wire

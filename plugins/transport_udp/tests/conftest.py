@@ -5,10 +5,10 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from sft_transport_udp.config import UdpAddress, UdpConfig
-from sft_transport_udp.factory import UdpFactory
 
 from sft.plugin.testing import FakeServices
+from sft_transport_udp.config import UdpAddress, UdpConfig
+from sft_transport_udp.factory import UdpFactory
 
 LOOPBACK = (UdpAddress("127.0.0.1"), UdpAddress("::1"))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sft.plugin.testing import FakeServices, Received, UdpClient
 from sft_transport_udp.config import UdpAddress, UdpConfig
 from sft_transport_udp.factory import UdpFactory
-
-from sft.plugin.testing import FakeServices, Received, UdpClient
 
 MakeFactory = Callable[..., UdpFactory]
 

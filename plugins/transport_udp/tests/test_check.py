@@ -7,11 +7,11 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from sft_transport_udp.config import UdpAddress
-from sft_transport_udp.factory import UdpFactory
 
 from sft.plugin import Finding
 from sft.plugin.testing import FakeServices, Received
+from sft_transport_udp.config import UdpAddress
+from sft_transport_udp.factory import UdpFactory
 
 MakeFactory = Callable[..., UdpFactory]
 

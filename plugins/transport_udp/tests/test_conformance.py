@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from sft_transport_udp.factory import UdpFactory
 
 from sft.plugin.testing import FakeServices, TransportConformance
+from sft_transport_udp.factory import UdpFactory
 
 
 class TestUdp(TransportConformance):

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sft_transport_udp import factory as factory_module
-from sft_transport_udp.config import UdpAddress, UdpConfig
-from sft_transport_udp.factory import UdpFactory
 
 from sft.plugin import PortsExhausted, TransportError
 from sft.plugin.testing import FakeServices, Received
+from sft_transport_udp import factory as factory_module
+from sft_transport_udp.config import UdpAddress, UdpConfig
+from sft_transport_udp.factory import UdpFactory
 
 MakeFactory = Callable[..., UdpFactory]
 

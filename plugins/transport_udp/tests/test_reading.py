@@ -6,13 +6,13 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from sft_transport_udp.config import UdpAddress
-from sft_transport_udp.factory import UdpFactory
-from sft_transport_udp.transport import DRAIN, MAX_DATAGRAM, UdpBase
 
 from sft.model import Drop, Drops
 from sft.plugin import Address, Base
 from sft.plugin.testing import FakeServices, Received, UdpClient
+from sft_transport_udp.config import UdpAddress
+from sft_transport_udp.factory import UdpFactory
+from sft_transport_udp.transport import DRAIN, MAX_DATAGRAM, UdpBase
 
 MakeFactory = Callable[..., UdpFactory]
 ONE_ADDRESS = (UdpAddress("127.0.0.1"),)

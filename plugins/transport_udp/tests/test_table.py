@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sft_transport_udp.config import UdpAddress, UdpConfig, parse_ports
 
 from sft.config import parse_config, read_plugin_tables
 from sft.errors import ConfigError
+from sft_transport_udp.config import UdpAddress, UdpConfig, parse_ports
 
 
 def read(toml: str) -> UdpConfig:
