@@ -31,13 +31,16 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Continuous integration installs the browser; elsewhere a missing one is a loud skip of its tests.
+# Continuous integration installs what the tests drive; elsewhere a missing one is a loud skip of its tests.
+APT := DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends
 browser:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	@{ command -v chromium || command -v google-chrome; } >/dev/null && command -v npm >/dev/null || \
 	if [ "$$CI" = true ] && [ "$$(id -u)" = 0 ]; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends chromium fonts-dejavu-core; \
+		apt-get update -qq; \
+		command -v chromium >/dev/null || $(APT) chromium fonts-dejavu-core; \
+		command -v npm >/dev/null || $(APT) nodejs npm; \
 	else \
-		echo "*** Chromium is not installed: the browser tests will be skipped ***" >&2; \
+		echo "*** Chromium or npm is not installed: the tests with browsers will be skipped ***" >&2; \
 	fi
 
 $(BIN)/python:

@@ -121,7 +121,7 @@ class Snapshot:
     """Unix seconds."""
     uptime_seconds: float = 0.0
     loop_lag_p99: float = 0.0
-    """Seconds the worker's loop came late, over the last minute; ``load`` has the worst of the last second."""
+    """Seconds the worker's loop came late in the last minute; ``load`` has the worst of the last second."""
     state: DrainState = DrainState.RUNNING
     load: WorkerLoad
     calls: tuple[CallSnapshot, ...] = ()

@@ -1,4 +1,4 @@
-"""What arrives, in numbers: audio of every speaker at every receiver, and no freeze at a change of quality."""
+"""What arrives, in numbers: everybody's audio everywhere, and no freeze at a change of quality."""
 
 from __future__ import annotations
 
