@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # --import-mode is in pyproject.toml
 PYTEST := $(BIN)/python -m pytest
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip # setuptools warns of editable installs
 
 .PHONY: run test check nightly bench format browser clean
 
@@ -45,14 +46,14 @@ browser:
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(PIP) install --quiet --upgrade pip
 
 $(VENV)/run.stamp: pyproject.toml plugins/transport_udp/pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e . -e plugins/transport_udp
+	$(PIP) install --quiet -e . -e plugins/transport_udp
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml plugins/transport_udp/pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e . -e plugins/transport_udp --group dev
+	$(PIP) install --quiet -e . -e plugins/transport_udp --group dev
 	@touch $@ $(VENV)/run.stamp
 
 clean:

@@ -21,6 +21,7 @@ from typing import Any
 
 from client import Client
 from fleet import Fleet
+from meter import Meter, objection
 
 from server import Server
 
@@ -37,11 +38,11 @@ def pairs(calls: int, profile: Path | None = None) -> dict[str, Any]:
         _join(fleet, [client for _ in range(4) for client in fleet.add(2)])  # imports, caches
         waiting = [client for _ in range(calls) for client in fleet.add(2)]
         server.toggle_profile()
-        cpu, own, started = server.cpu(), time.process_time(), time.monotonic()
+        meter, started = Meter(server), time.monotonic()
         _join(fleet, waiting)
         wall = time.monotonic() - started
         fleet.run_until(lambda: all(client.known for client in waiting), "approve")
-        cpu, own = server.cpu() - cpu, time.process_time() - own
+        meter.stop()
         server.toggle_profile()
         lag = server.snapshot()["loop_lag_p99"]
         drops = server.drops()
@@ -50,15 +51,16 @@ def pairs(calls: int, profile: Path | None = None) -> dict[str, Any]:
     return {
         "joins": len(waiting),
         "joins_per_second_wall": len(waiting) / wall,
-        "joins_per_second_of_server_cpu": len(waiting) / cpu,
-        "server_ms_per_join": cpu / len(waiting) * 1e3,
-        "client_ms_per_join": own / len(waiting) * 1e3,
-        "server_cpu_share": cpu / wall,
+        "joins_per_second_of_server_cpu": len(waiting) / meter.server,
+        "server_ms_per_join": meter.server / len(waiting) * 1e3,
+        "client_ms_per_join": meter.clients / len(waiting) * 1e3,
+        **meter.shares,
         "seconds_to_open_median": median(times),
         "seconds_to_open_p95": quantiles(times, n=20)[-1],
         "loop_lag_p99": lag,
         "drops": drops,
-        "verdict": _verdict(len(waiting) / cpu >= JOINS_AIM, f"{JOINS_AIM:.0f} joins per second of CPU"),
+        "verdict": objection(0.0, meter.others / meter.seconds)
+        or _verdict(len(waiting) / meter.server >= JOINS_AIM, f"{JOINS_AIM:.0f} joins per second of CPU"),
     }
 
 
@@ -68,7 +70,7 @@ def one_call(participants: int, profile: Path | None = None) -> dict[str, Any]:
         fleet = Fleet(server.address)
         clients = fleet.add(participants, video_slots=9)
         server.toggle_profile()
-        cpu, own, started = server.cpu(), time.process_time(), time.monotonic()
+        meter, started = Meter(server), time.monotonic()
         for client in clients:
             client.join(time.monotonic())
             fleet.serve(0)
@@ -79,7 +81,7 @@ def one_call(participants: int, profile: Path | None = None) -> dict[str, Any]:
         listed = time.monotonic() - started
         fleet.run_until(lambda: all(len(client.known) == full - 1 for client in clients), "approve", 300)
         approved = time.monotonic() - started
-        cpu, own = server.cpu() - cpu, time.process_time() - own
+        meter.stop()
         server.toggle_profile()
         snapshot = server.snapshot()
         drops = server.drops()
@@ -91,14 +93,14 @@ def one_call(participants: int, profile: Path | None = None) -> dict[str, Any]:
         "seconds_until_all_open": opened,
         "seconds_until_all_listed": listed,
         "seconds_until_all_approved": approved,
-        "server_cpu": cpu,
-        "client_cpu": own,
-        "server_cpu_share": cpu / approved,
-        "client_cpu_share": own / approved,
+        "server_cpu": meter.server,
+        "client_cpu": meter.clients,
+        **meter.shares,
         "loop_lag_p99": lag,
         "drops": drops,
         "bad_at_clients": sum(client.bad for client in clients),
-        "verdict": f"{_verdict(in_time, f'{CALL_AIM_SECONDS:.0f} s')}; "
+        "verdict": objection(meter.clients / meter.seconds, meter.others / meter.seconds)
+        or f"{_verdict(in_time, f'{CALL_AIM_SECONDS:.0f} s')}; "
         f"{_verdict(lag <= LAG_AIM_SECONDS, f'loop lag {LAG_AIM_SECONDS * 1e3:.0f} ms')}",
     }
 

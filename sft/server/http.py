@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from sft.config import Config
+from sft.config import Config, split_listener
+from sft.errors import TransportError
 from sft.server.gateway import Gateway
 
 
@@ -79,13 +81,23 @@ def operator_app(gateway: Gateway, snapshot: Callable[[], Any], routes: Sequence
     return Starlette(routes=[Route("/health", health), Route("/snapshot", numbers), *routes])
 
 
+def open_listener(listen: str) -> socket.socket:
+    """A listening socket; ``TransportError`` says why there can be none."""
+    host, port = split_listener(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise TransportError(f"cannot listen on {listen}: {error.strerror}") from error
+
+
 def hypercorn_config(
-    bind: str, header_seconds: float, certificate: str = "", key: str = ""
+    listener: socket.socket, header_seconds: float, certificate: str = "", key: str = ""
 ) -> hypercorn.config.Config:
-    """A listener of ours. hypercorn's keep-alive timeout runs from the opening of a connection to the
-    end of a request's headers, so it also is the deadline for slow headers."""
+    """A listener of ours; takes over the socket. hypercorn's keep-alive timeout runs from the opening
+    of a connection to the end of a request's headers, so it also is the deadline for slow headers."""
     config = hypercorn.config.Config()
-    config.bind = [bind]
+    config.bind = [f"fd://{listener.detach()}"]
     config.keep_alive_timeout = header_seconds
     config.ssl_handshake_timeout = header_seconds
     config.graceful_timeout = 1.0

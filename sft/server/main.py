@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import socket
 
 import structlog
 import trio
@@ -12,7 +13,7 @@ from sft.config import Config
 from sft.plugin.manager import PluginManager
 from sft.plugin.values import DrainState
 from sft.server.gateway import Gateway
-from sft.server.http import hypercorn_config, operator_app, public_app, serve
+from sft.server.http import hypercorn_config, open_listener, operator_app, public_app, serve
 from sft.server.services import InstanceServices
 from sft.server.worker import Worker
 
@@ -28,6 +29,20 @@ async def serve_instance(
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run until told to stop; ``task_status`` gets the URLs listened on."""
+    with (
+        open_listener(config.server.listen) as public,
+        open_listener(config.server.operator_listen) as operator,
+    ):
+        await _serve(config, manager, public, operator, task_status)
+
+
+async def _serve(
+    config: Config,
+    manager: PluginManager,
+    public: socket.socket,
+    operator: socket.socket,
+    task_status: trio.TaskStatus[list[str]],
+) -> None:
     log = structlog.get_logger("instance")
     worker = Worker(config, manager)
     gateway = Gateway(config, manager, [worker])
@@ -45,7 +60,7 @@ async def serve_instance(
                 serve,
                 public_app(config, gateway, routes.public),
                 hypercorn_config(
-                    config.server.listen,
+                    public,
                     config.limits.header_seconds,
                     str(config.path(config.server.certificate)) if config.server.certificate else "",
                     str(config.path(config.server.key)) if config.server.key else "",
@@ -55,12 +70,14 @@ async def serve_instance(
             await listeners.start(
                 serve,
                 operator_app(gateway, worker.snapshots.as_json, routes.operator),
-                hypercorn_config(config.server.operator_listen, config.limits.header_seconds),
+                hypercorn_config(operator, config.limits.header_seconds),
                 stop.wait,
             )
             gc.collect()
             gc.freeze()  # what lives until the end need not be looked at in every full collection
             log.info("listening", urls=urls, announced=config.server.announced_url)
+            if config.server.web_client:
+                log.info(f"open {config.server.announced_url} in a browser")
             task_status.started(urls)
             await _until_told_to_stop(gateway)
             log.info("stopping")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.clients import ClientPool, meet, settle
 from support.rtp import audio
-from support.server import HttpReply, Server, free_udp_range, running_server
+from support.server import HttpReply, Server, free_udp_range, running_server, to_toml
 from support.wire import confconn, new_id
 
 ORIGIN = "https://app.example.com"
@@ -167,3 +170,15 @@ def status_of(connection: socket.socket) -> int:
     while part := connection.recv(65_536):
         data += part
     return int(data.split()[1])
+
+
+def test_a_listener_whose_port_is_taken_is_one_line_of_complaint(server: Server, tmp_path: Path) -> None:
+    config = tmp_path / "sft.toml"
+    config.write_text(to_toml(server.config))
+    command = [Path(sys.executable).with_name("sft-serve"), "run", "--config", config]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == f"Error: cannot listen on {server.config['server']['listen']}: Address already in use\n"
+    )

@@ -23,7 +23,7 @@ from sft.errors import LocalError
 from sft.model import ParticipantId, WorkerLoad
 from sft.plugin.manager import prepare
 from sft.server.gateway import Gateway
-from sft.server.http import hypercorn_config, public_app, serve
+from sft.server.http import hypercorn_config, open_listener, public_app, serve
 from sft.server.pipe import PipeWorker
 from support.clients import TESTS, ClientPool, meet, settle
 from support.rtp import audio
@@ -83,7 +83,7 @@ async def open_worker(file: Path) -> AsyncIterator[tuple[PipeWorker, trio.Proces
 
 
 def listener(config: Config) -> object:
-    return hypercorn_config(config.server.listen, config.limits.header_seconds)
+    return hypercorn_config(open_listener(config.server.listen), config.limits.header_seconds)
 
 
 async def off_loop(function: Callable[..., T], *arguments: object, **options: object) -> T:

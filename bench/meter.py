@@ -1,0 +1,61 @@
+"""Who used the CPU meanwhile: the server, the clients, and everybody else on the machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from server import Server
+
+FULL = 0.85
+"""Share of a core from which a process is taken to be short of CPU."""
+
+QUIET = 0.25
+"""Cores that other programs may use before figures of this machine mean little."""
+
+
+class Meter:
+    """Runs from its making to :meth:`stop`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._begin = self._read()
+        self.seconds = self.server = self.clients = self.others = 0.0
+        """Seconds of the clock, and of CPU."""
+
+    def stop(self) -> Meter:
+        began, ended = self._begin, self._read()
+        self.seconds, self.server, self.clients, busy = (
+            after - before for before, after in zip(began, ended, strict=True)
+        )
+        self.others = max(0.0, busy - self.server - self.clients)
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Cores that each used on average."""
+        return {
+            "server_cpu_share": self.server / self.seconds,
+            "client_cpu_share": self.clients / self.seconds,
+            "others_cpu_share": self.others / self.seconds,
+        }
+
+    def _read(self) -> tuple[float, float, float, float]:
+        return time.monotonic(), self._server.cpu(), time.process_time(), _busy()
+
+
+def objection(client_share: float, others_share: float) -> str | None:
+    """Why a run proves nothing, if so."""
+    if others_share > QUIET:
+        return f"none: other programs used {others_share:.2f} cores"
+    if client_share > FULL:
+        return f"none: the clients used {client_share:.0%} of a core"
+    return None
+
+
+def _busy() -> float:
+    """Seconds that all cores were not idle, since the start of the machine (proc(5))."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle, waiting = ticks[3], ticks[4]
+    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK")
