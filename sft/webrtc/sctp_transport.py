@@ -6,7 +6,7 @@ Importing this module loads aiortc and with it PyAV; :mod:`sft.webrtc.sctp` does
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from aiortc.rtcdtlstransport import RTCDtlsTransport
@@ -15,6 +15,7 @@ from aiortc.rtcsctptransport import (
     WEBRTC_DCEP,
     Chunk,
     DataChunk,
+    InitChunk,
     RTCSctpTransport,
     SackChunk,
     tsn_minus_one,
@@ -143,10 +144,15 @@ class SctpTransport(RTCSctpTransport):
         else:
             self.inbox.append((stream_id, pp_id, data))
 
-    def _send_chunk(self, chunk: Chunk) -> Awaitable[None]:  # type: ignore[override]  # gives aiortc's own coroutine
+    async def _send_chunk(self, chunk: Chunk) -> None:
+        tag = self._remote_verification_tag
         if isinstance(chunk, DataChunk):
             chunk.sent_at = self._clock()  # type: ignore[attr-defined]  # aiortc adds such itself
-        return super()._send_chunk(chunk)
+        elif isinstance(chunk, InitChunk):
+            # RFC 9260 section 8.5.1; also when it is repeated after the peer's own INIT told its tag.
+            self._remote_verification_tag = 0
+        await super()._send_chunk(chunk)
+        self._remote_verification_tag = tag
 
     def _get_timestamp(self) -> int:
         return int(self._clock())

@@ -90,6 +90,18 @@ class Pair:
         return True
 
 
+def test_a_repeated_init_goes_out_under_tag_0(support: ModuleType) -> None:
+    """Although the peer's INIT, whose answer was lost, has told its tag."""
+    pair = Pair(support)
+    [init] = pair.client.datagrams()
+    pair.give(pair.server, init)
+    pair.server.datagrams()
+    assert pair.server.deadline is not None
+    pair.server.handle_timeout(pair.server.deadline)
+    repeated = [packet for packet in pair.server.datagrams() if packet[12] == 1]
+    assert [packet[4:8] for packet in repeated] == [bytes(4)]
+
+
 @pytest.fixture
 def fresh(support: ModuleType) -> Pair:
     return Pair(support)
