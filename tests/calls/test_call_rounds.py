@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
+import pytest
+
+from sft.calls import roster
 from support.world import World
 from support.world_client import everything, nothing
 
@@ -94,3 +98,20 @@ def test_a_channel_that_is_given_up_in_the_middle_of_a_round_does_not_stop_it(
     left = world.observer.left()
     assert left == {"user1": "channel_stalled", "user2": "channel_stalled"}
     assert len(clients[0].users) == 9 - 2 + 8
+
+
+def test_rounds_of_a_big_call_come_as_seldom_as_their_size_wants(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of N goes to N: without a bound on the rate, rounds would take all of a big call's time."""
+    monkeypatch.setattr(roster, "ROUND_RATE", 10_000)
+    clients = world.join(*(f"user{number}" for number in range(10)))
+    world.run(10.0)
+    before = len(clients[0].of_type("CONFPART"))
+    size = len(json.dumps(clients[0].of_type("CONFPART")[-1], separators=(",", ":"))) * len(clients)
+    for number in range(40):
+        world.client(f"late{number}").join()
+        world.run(0.1)
+    rounds = len(clients[0].of_type("CONFPART")) - before
+    assert 1 <= rounds <= 4.0 / (size / 10_000) + 1
+    assert rounds < 4.0 / 0.2

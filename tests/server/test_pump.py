@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from sft.calls.timers import TimerHeap
+from sft.server import pump as pump_module
 from sft.server.pump import Pump
 
 
@@ -150,3 +151,30 @@ async def test_a_descriptor_that_is_always_readable_does_not_keep_other_tasks_wa
             for _ in range(100):
                 await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
+
+
+async def test_who_was_not_served_in_a_turn_is_the_first_of_the_next(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However busy the others are: a turn ends after its time, in the middle of the ready ones."""
+    monkeypatch.setattr(pump_module, "TURN_SECONDS", 0.0001)
+    pump = Pump(TimerHeap(), no_errors)
+    served: list[int] = []
+
+    def busy(number: int) -> None:
+        served.append(number)
+        end = trio.current_time() + 0.0002
+        while trio.current_time() < end:
+            pass
+
+    for number in range(5):
+        near, far = ports.pair()
+        far.send(b"never read")
+        pump.watch(near.fileno(), lambda now, number=number: busy(number))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pump.run)
+        with trio.fail_after(5):
+            while len(served) < 50:
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert {number: served[:50].count(number) for number in range(5)} == dict.fromkeys(range(5), 10)
