@@ -42,8 +42,16 @@ class CheckServices:
         details = ", ".join(f"{name}={value}" for name, value in fields.items())
         self._findings.append(Finding(True, event, details))
 
-    def watch(self, fd: int, on_readable: Callable[[float], None]) -> None:
+    def watch(
+        self,
+        fd: int,
+        on_readable: Callable[[float], None],
+        on_writable: Callable[[float], None] | None = None,
+    ) -> None:
         _no_worker("watch")
+
+    def want_write(self, fd: int, wanted: bool) -> None:
+        _no_worker("want_write")
 
     def unwatch(self, fd: int) -> None:
         _no_worker("unwatch")

@@ -43,6 +43,9 @@ class Drop(StrEnum):
     MESSAGE_UNEXPECTED = "message_unexpected"
     MESSAGE_TOO_OFTEN = "message_too_often"
     SDP_MALFORMED = "sdp_malformed"
+    NO_PEER = "no_peer"
+    CONNECTION_REFUSED = "connection_refused"
+    CONNECTION_STALLED = "connection_stalled"
     SEND_BLOCKED = "send_blocked"
     SEND_FAILED = "send_failed"
 

@@ -39,6 +39,8 @@ class Connection:
         self.made_at = now
         self.remote = ""
         """Remote host and port of the selected path."""
+        self.protocol = ""
+        """Of the selected path; empty while there is none."""
         self.endpoint = Endpoint(
             request.participant,
             ssrc_video=ssrc_video,
@@ -79,16 +81,11 @@ class Connection:
         """When the last authenticated packet of any kind came."""
         return max(self.peer.last_alive, self.endpoint.last_alive)
 
-    @property
-    def protocol(self) -> str:
-        """Of the selected path; empty while there is none."""
-        candidates = [c for transport in self.transports for c in transport.candidates]
-        return candidates[0].protocol if self.remote and candidates else ""
-
     def offer(self, now: float) -> str:
         """The complete SDP offer (protocol section 3.4); nothing is trickled."""
         self.join.event(Event.OFFER, now)
-        candidates = tuple(c for transport in self.transports for c in transport.candidates)
+        candidates = [c for transport in self.transports for c in transport.candidates]
+        candidates.sort(key=lambda candidate: -candidate.priority)
         random = self._context.random
         return write_offer(
             OfferParameters(
@@ -180,17 +177,19 @@ class Connection:
         self.on_closed(reason, now)
         self.endpoint.close()
 
-    def _control(self, base: Base, data: bytes, address: Address, now: float) -> None:
+    def _control(self, base: Base, data: bytes, address: Address, now: float) -> bool:
         """The packet path hands over what is not media: STUN and DTLS."""
         if self.closed:
-            return
+            return False
+        proven = False
         try:
-            self.peer.receive_untrusted(base, data, address, now)
+            proven = self.peer.receive_untrusted(base, data, address, now)
         except BadPacket as bad:
             self.count_bad(bad)
         self.service(now)
         if self.established:
             self.on_writable(now)
+        return proven
 
     def count_bad(self, bad: BadPacket) -> None:
         """Count bad input; log it once per peer."""
@@ -227,6 +226,7 @@ class Connection:
             case PathSelected(base=base, address=address):
                 self.endpoint.set_path(base, address)
                 self.remote = f"{address[0]}:{address[1]}"
+                self.protocol = base.protocol
             case Connected(srtp=srtp):
                 self.join.event(Event.CONNECT, now)
                 self.endpoint.open(srtp, now)

@@ -30,22 +30,21 @@ if TYPE_CHECKING:
 AUDIO = MediaKind.AUDIO
 
 
-def receive(endpoint: Endpoint, base: Base, data: bytes, address: Address, now: float) -> None:
-    """Take one datagram.
+def receive(endpoint: Endpoint, base: Base, data: bytes, address: Address, now: float) -> bool | None:
+    """Take one datagram. True: it was an authenticated ICE check.
 
     SRTP is taken from any address: it authenticates itself, and a NAT that rebinds must not stop the
     media. Where we send to is changed by ``set_path`` only.
     """
     if not data:
         endpoint.drops.count(Drop.EMPTY)
-        return
+        return None
     if not 128 <= data[0] <= 191:  # RFC 7983
-        endpoint.control(base, data, address, now)
-        return
+        return endpoint.control(base, data, address, now)
     inbound = endpoint.inbound
     if inbound is None:
         endpoint.drops.count(Drop.SRTP_TOO_EARLY)
-        return
+        return None
     try:
         if len(data) > 1 and 192 <= data[1] <= 223:  # RFC 5761 section 4
             receive_rtcp_untrusted(endpoint, inbound.unprotect_rtcp_untrusted(data), now)
@@ -53,6 +52,7 @@ def receive(endpoint: Endpoint, base: Base, data: bytes, address: Address, now: 
             _receive_rtp_untrusted(endpoint, inbound.unprotect_untrusted(data), now)
     except BadPacket as bad:
         endpoint.drops.count(bad.reason)
+    return None
 
 
 def _receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> None:

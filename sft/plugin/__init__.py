@@ -37,6 +37,8 @@ from sft.plugin.interfaces import (
     TransportStats,
 )
 from sft.plugin.nursery import PluginNursery
+from sft.plugin.port_checks import check_addresses, check_descriptors, check_ports
+from sft.plugin.ports import BindAddress, PortPool, PortsConfig, host_candidate, parse_ports
 from sft.plugin.values import (
     AuthRequest,
     CallSnapshot,
@@ -54,6 +56,7 @@ __all__ = [
     "AuthRequest",
     "BadPacket",
     "Base",
+    "BindAddress",
     "CallSnapshot",
     "Candidate",
     "CommonServices",
@@ -74,6 +77,8 @@ __all__ = [
     "PlacementRequest",
     "PluginError",
     "PluginNursery",
+    "PortPool",
+    "PortsConfig",
     "PortsExhausted",
     "Receive",
     "RosterEntry",
@@ -87,5 +92,10 @@ __all__ = [
     "TransportStats",
     "Verdict",
     "WorkerLoad",
+    "check_addresses",
+    "check_descriptors",
+    "check_ports",
     "default_addresses",
+    "host_candidate",
+    "parse_ports",
 ]

@@ -1,8 +1,8 @@
 """What a transport or an engine plugin implements, and what the core hands to it.
 
 All of it is called at control time except :meth:`Base.send` and :meth:`Engine.fan_out`, which are
-called for every packet, and the ``on_readable`` callback of :meth:`Services.watch`, which is called
-once per wake-up of the worker. None of these may block or await.
+called for every packet, and the callbacks of :meth:`Services.watch`, which are called once per wake-up
+of the worker. None of these may block or await.
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 class Base(Protocol):
     """One local end of a transport: a bound UDP port, or one accepted TCP connection.
 
-    A peer's path is a base and a remote address (RFC 8445: the base of a candidate).
+    A peer's path is a base and a remote address (RFC 8445: the base of a candidate). Peers that share a
+    port may share its base.
     """
+
+    @property
+    def protocol(self) -> str:
+        """As candidates name it, ``udp`` or ``tcp``: what telemetry says about a path."""
 
     @property
     def fd(self) -> int | None:
@@ -31,13 +36,19 @@ class Base(Protocol):
     @property
     def send(self) -> Callable[[bytes, Address], object]:
         """Send one datagram now. Never blocks. ``OSError`` (also ``BlockingIOError``): it was
-        dropped, the caller counts it. A bound ``socket.sendto`` of a non-blocking socket fits."""
+        dropped, the caller counts it. A bound ``socket.sendto`` of a non-blocking socket fits. A stream
+        may queue what does not fit, within bounds, and counts itself what it drops of the queue."""
 
 
 class Receive(Protocol):
-    """The core's end of a transport: takes one datagram. Never raises."""
+    """The core's end of a transport: takes one datagram. Never raises.
 
-    def __call__(self, base: Base, data: bytes, address: Address, now: float) -> None: ...
+    True: the datagram is the peer's own word, an authenticated ICE check, so what else comes from this
+    address on this base is the peer's too. Nothing else proves that: a user name is no secret. One
+    ``Receive`` belongs to one transport and can be a key of a dictionary.
+    """
+
+    def __call__(self, base: Base, data: bytes, address: Address, now: float) -> bool | None: ...
 
 
 class Transport(Protocol):
@@ -57,8 +68,13 @@ class TransportStats:
 
     ports_total: int
     ports_free: int
+    """Participants it could still take."""
     kernel_drops: int = 0
     """Datagrams the kernel dropped because a receive buffer was full (SO_MEMINFO)."""
+    connections: int = 0
+    """Open connections, where there are such."""
+    queue_drops: int = 0
+    """Datagrams dropped from the queues of readers that are too slow."""
 
 
 @attrs.frozen
@@ -117,21 +133,32 @@ class Services(CommonServices, Protocol):
     @property
     def drops(self) -> Drops: ...
 
-    def watch(self, fd: int, on_readable: Callable[[float], None]) -> None:
-        """Have ``on_readable(now)`` called whenever ``fd`` is readable (level-triggered, on the
-        worker's one epoll). Read a bounded number of datagrams per call."""
+    def watch(
+        self,
+        fd: int,
+        on_readable: Callable[[float], None],
+        on_writable: Callable[[float], None] | None = None,
+    ) -> None:
+        """Have ``on_readable(now)`` called whenever ``fd`` is readable or has failed (level-triggered,
+        on the worker's one epoll). Read a bounded number of datagrams per call. ``on_writable(now)`` is
+        called while ``fd`` is writable and :meth:`want_write` asks for it."""
+
+    def want_write(self, fd: int, wanted: bool) -> None:
+        """Whether ``on_writable`` of a watched ``fd`` shall be called; at first it is not."""
 
     def unwatch(self, fd: int) -> None:
         """Undo ``watch``. Call it before the descriptor is closed."""
 
     def call_at(self, when: float, callback: Callable[[float], None]) -> object:
-        """Call ``callback(now)`` once at ``when``, from the worker's one timer heap."""
+        """Call ``callback(now)`` once at ``when``, from the worker's one timer heap. What cannot be
+        cancelled here has to look whether it is still wanted."""
 
     def route_untrusted(self, first: bytes) -> Receive | None:
         """For transports whose peers share a port: whose is a datagram from an unknown address?
 
         ``first`` must be a STUN binding request; the ICE user name in it names the peer. Gives the
-        ``receive`` that ``TransportFactory.open`` was called with for that peer. None: nobody's."""
+        ``receive`` that ``TransportFactory.open`` was called with for that peer. None: nobody's. Anybody
+        can name anybody: remember the address only if ``receive`` says that the datagram was the peer's."""
 
 
 class GatewayServices(CommonServices, Protocol):

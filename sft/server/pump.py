@@ -21,7 +21,7 @@ TURN_SECONDS = 0.004
 
 
 class Pump:
-    """Calls ``on_readable(now)`` of watched descriptors and fires due timers.
+    """Calls ``on_readable(now)`` and ``on_writable(now)`` of watched descriptors and fires due timers.
 
     ``on_error`` is told about any exception a callback lets out; it is a bug of ours or of a plugin,
     and must not end the calls of everybody else.
@@ -30,17 +30,31 @@ class Pump:
     def __init__(self, timers: TimerHeap, on_error: Callable[[BaseException], None]) -> None:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[float], None]] = {}
-        self._ready: deque[int] = deque()
+        self._writers: dict[int, Callable[[float], None]] = {}
+        self._ready: deque[tuple[int, int]] = deque()
         self._timers = timers
         self._scope: trio.CancelScope | None = None
         self._on_error = on_error
         timers.on_earlier = self._wake_at
 
-    def watch(self, fd: int, on_readable: Callable[[float], None]) -> None:
-        self._callbacks[fd] = on_readable
+    def watch(
+        self,
+        fd: int,
+        on_readable: Callable[[float], None],
+        on_writable: Callable[[float], None] | None = None,
+    ) -> None:
         self._epoll.register(fd, select.EPOLLIN)
+        self._callbacks[fd] = on_readable
+        if on_writable is not None:
+            self._writers[fd] = on_writable
+
+    def want_write(self, fd: int, wanted: bool) -> None:
+        """Whether to call the ``on_writable`` of a watched descriptor."""
+        if fd in self._writers:
+            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLOUT if wanted else select.EPOLLIN)
 
     def unwatch(self, fd: int) -> None:
+        self._writers.pop(fd, None)
         if self._callbacks.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
@@ -56,6 +70,7 @@ class Pump:
     def close(self) -> None:
         """Nothing is watched any more. May be called twice."""
         self._callbacks.clear()
+        self._writers.clear()
         self._ready.clear()
         self._epoll.close()
 
@@ -80,17 +95,23 @@ class Pump:
         end = now + TURN_SECONDS
         while now < end:
             if not ready:
-                ready.extend(fd for fd, _ in self._epoll.poll(0, EVENTS_PER_POLL))
+                ready.extend(self._epoll.poll(0, EVENTS_PER_POLL))
                 if not ready:
                     break
-            callback = callbacks.get(ready.popleft())
-            if callback is not None:
-                try:
-                    callback(now)
-                except Exception as error:
-                    self._on_error(error)
+            fd, events = ready.popleft()
+            if events & select.EPOLLOUT:
+                self._call(self._writers.get(fd), now)
+            if events != select.EPOLLOUT:  # readable, or failed, which reading finds out
+                self._call(callbacks.get(fd), now)
             now = trio.current_time()
         return now
+
+    def _call(self, callback: Callable[[float], None] | None, now: float) -> None:
+        if callback is not None:  # else it was unwatched since the poll
+            try:
+                callback(now)
+            except Exception as error:
+                self._on_error(error)
 
     def _fire(self, now: float) -> None:
         try:

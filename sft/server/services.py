@@ -45,8 +45,16 @@ class WorkerServices(_Common):
         self._pump = pump
         self._timers = timers
 
-    def watch(self, fd: int, on_readable: Callable[[float], None]) -> None:
-        self._pump.watch(fd, on_readable)
+    def watch(
+        self,
+        fd: int,
+        on_readable: Callable[[float], None],
+        on_writable: Callable[[float], None] | None = None,
+    ) -> None:
+        self._pump.watch(fd, on_readable, on_writable)
+
+    def want_write(self, fd: int, wanted: bool) -> None:
+        self._pump.want_write(fd, wanted)
 
     def unwatch(self, fd: int) -> None:
         self._pump.unwatch(fd)

@@ -87,7 +87,7 @@ class Worker:
             loop_lag=self.lag.worst(),
             participants=self.calls.participants,
             calls=len(self.calls),
-            free_ports=min((factory.stats().ports_free for factory in self.factories), default=0),
+            free_ports=max((factory.stats().ports_free for factory in self.factories), default=0),
             draining=self.calls.draining,
         )
 

@@ -74,8 +74,8 @@ class IceAgent(Protocol):
     def is_validated(self, base: Base, address: Address) -> bool:
         """Whether the peer proved that it is reachable there."""
 
-    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> None:
-        """Take one STUN datagram."""
+    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> bool:
+        """Take one STUN datagram. Whether it was the peer's: it had the integrity only the peer can make."""
 
     def handle_timeout(self, now: float) -> None: ...
 
@@ -141,10 +141,10 @@ class LiteAgent:
         outbox, self._outbox = self._outbox, []
         return outbox
 
-    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> None:
+    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> bool:
         message = stun.parse_untrusted(data)
         if message.kind is stun.Kind.INDICATION:
-            return  # a keep-alive (RFC 8445 section 11); unauthenticated, so it proves nothing
+            return False  # a keep-alive (RFC 8445 section 11); unauthenticated, so it proves nothing
         if message.kind is not stun.Kind.REQUEST or message.method != stun.BINDING:
             raise BadPacket(Drop.STUN_UNEXPECTED, f"{message.kind.name} of method {message.method:#x}")
         self._authenticate_untrusted(message, data)
@@ -159,6 +159,7 @@ class LiteAgent:
             mapped = stun.XOR_MAPPED_ADDRESS, stun.xor_address(address, message.transaction)
             self._answer(base, address, message, stun.Kind.SUCCESS, mapped)
             self._confirm(base, address, nominated=stun.USE_CANDIDATE in message.attributes)
+        return True
 
     def _authenticate_untrusted(self, message: stun.StunMessage, data: bytes) -> None:
         local, _, remote = (message.username or "").partition(":")

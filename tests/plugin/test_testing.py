@@ -65,7 +65,7 @@ def test_timers_come_in_the_order_of_their_time(services: FakeServices) -> None:
 def test_waiting_for_what_never_happens_fails_with_its_name(
     services: FakeServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sft.plugin.testing.PATIENCE", 0.0)
+    monkeypatch.setattr("sft.plugin.testing.services.PATIENCE", 0.0)
     with pytest.raises(AssertionError, match="a miracle"):
         services.poll_until(lambda: False, "a miracle")
 
@@ -87,6 +87,7 @@ class LeakyTransport:
         self.socket.bind(("127.0.0.1", 0))
         self.fd = self.socket.fileno()
         self.send = self.socket.sendto
+        self.protocol = "udp"
         self.candidates = [Candidate("1", "udp", 1, "127.0.0.1", self.socket.getsockname()[1])]
         self._receive = receive
         services.watch(self.fd, self.on_readable)

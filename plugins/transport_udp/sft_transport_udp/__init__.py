@@ -1,4 +1,4 @@
-"""UDP transport for sft: one port number per participant, bound on every address."""
+"""UDP transport for sft: a port per participant or one for all, bound on every address."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from sft import hookimpl
 from sft.plugin import Config, Services, TransportFactory
 from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.factory import UdpFactory
+from sft_transport_udp.shared import SharedUdpFactory
 
 
 @hookimpl
@@ -15,4 +16,5 @@ def sft_config_table() -> type[UdpConfig]:
 
 @hookimpl
 def sft_transports(config: Config, services: Services) -> list[TransportFactory]:
-    return [UdpFactory(config.table(UdpConfig), services)]
+    table = config.table(UdpConfig)
+    return [SharedUdpFactory(table, services) if table.shared else UdpFactory(table, services)]

@@ -40,3 +40,11 @@ def kernel_drops(of: socket.socket) -> int:
         return int(_MEMINFO.unpack(info)[_MEMINFO_DROPS])
     except (OSError, struct.error):
         return 0
+
+
+def mark(of: socket.socket, dscp: int) -> None:
+    """Mark what leaves with this code point (RFC 2474); the two bits below it are ECN's."""
+    if of.family == socket.AF_INET6:
+        of.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
+    else:
+        of.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from sft.plugin import BindAddress
 from sft.plugin.testing import FakeServices
-from sft_transport_udp.config import UdpAddress, UdpConfig
+from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.factory import UdpFactory
+from sft_transport_udp.shared import SharedUdpFactory
 
-LOOPBACK = (UdpAddress("127.0.0.1"), UdpAddress("::1"))
+LOOPBACK = (BindAddress("127.0.0.1"), BindAddress("::1"))
 
 
 def is_free(port: int) -> bool:
@@ -45,14 +47,17 @@ def services() -> Iterator[FakeServices]:
 
 
 @pytest.fixture
-def make_factory(services: FakeServices) -> Iterator[Callable[..., UdpFactory]]:
+def make_factory(services: FakeServices) -> Iterator[Callable[..., UdpFactory | SharedUdpFactory]]:
     """Factories on loopback by number of ports, closed at the end; keywords go to ``UdpConfig``."""
-    factories: list[UdpFactory] = []
+    factories: list[UdpFactory | SharedUdpFactory] = []
 
-    def make(ports: int | range, services: FakeServices = services, **table: object) -> UdpFactory:
+    def make(
+        ports: int | range, services: FakeServices = services, **table: object
+    ) -> UdpFactory | SharedUdpFactory:
         span = find_ports(ports) if isinstance(ports, int) else ports
         config = UdpConfig(ports=f"{span[0]}-{span[-1]}", **{"addresses": LOOPBACK, **table})
-        factories.append(UdpFactory(config, services))
+        kind = SharedUdpFactory if config.shared else UdpFactory
+        factories.append(kind(config, services))
         return factories[-1]
 
     yield make

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sft.plugin import BindAddress
 from sft.plugin.testing import FakeServices, Received, UdpClient
-from sft_transport_udp.config import UdpAddress, UdpConfig
+from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.factory import UdpFactory
 
 MakeFactory = Callable[..., UdpFactory]
@@ -14,7 +15,7 @@ MakeFactory = Callable[..., UdpFactory]
 def test_behind_a_nat_the_advertised_address_is_offered_and_the_other_one_bound(
     make_factory: MakeFactory, services: FakeServices
 ) -> None:
-    factory = make_factory(1, addresses=(UdpAddress("127.0.0.1", "203.0.113.5"), UdpAddress("127.0.0.1")))
+    factory = make_factory(1, addresses=(BindAddress("127.0.0.1", "203.0.113.5"), BindAddress("127.0.0.1")))
     received = Received()
     transport = factory.open(received)
     assert [one.host for one in transport.candidates] == ["203.0.113.5", "127.0.0.1"]
@@ -28,7 +29,7 @@ def test_behind_a_nat_the_advertised_address_is_offered_and_the_other_one_bound(
 def test_the_wildcard_address_can_be_bound_when_another_is_advertised(
     make_factory: MakeFactory, services: FakeServices
 ) -> None:
-    factory = make_factory(1, addresses=(UdpAddress("0.0.0.0", "127.0.0.1"), UdpAddress("::", "::1")))
+    factory = make_factory(1, addresses=(BindAddress("0.0.0.0", "127.0.0.1"), BindAddress("::", "::1")))
     received = Received()
     for candidate in factory.open(received).candidates:
         client = UdpClient(candidate)

@@ -8,9 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sft.plugin import Finding
+from sft.plugin import BindAddress, Finding
 from sft.plugin.testing import FakeServices, Received
-from sft_transport_udp.config import UdpAddress
 from sft_transport_udp.factory import UdpFactory
 
 MakeFactory = Callable[..., UdpFactory]
@@ -31,7 +30,7 @@ def test_ports_in_use_are_found(make_factory: MakeFactory, free_ports: Callable[
 
 
 def test_an_address_of_another_machine_is_found(make_factory: MakeFactory) -> None:
-    factory = make_factory(2, addresses=(UdpAddress("203.0.113.77"),))
+    factory = make_factory(2, addresses=(BindAddress("203.0.113.77"),))
     assert "address" in [finding.subject for finding in failures(factory)]
 
 

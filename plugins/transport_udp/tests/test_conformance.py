@@ -1,11 +1,15 @@
-"""The public conformance kit, on IPv4 and IPv6."""
+"""The public conformance kit, in both modes, on IPv4 and IPv6."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
+from sft_transport_udp.factory import UdpFactory
+from sft_transport_udp.shared import SharedUdpFactory
 
+from sft.plugin import Receive
 from sft.plugin.testing import FakeServices, TransportConformance
 from sft_transport_udp.factory import UdpFactory
 
@@ -17,3 +21,17 @@ class TestUdp(TransportConformance):
 
     def make_factory(self, services: FakeServices, transports: int) -> UdpFactory:
         return self._make(transports, services)
+
+
+class TestSharedUdp(TransportConformance):
+    @pytest.fixture(autouse=True)
+    def _factories(self, make_factory: Callable[..., SharedUdpFactory]) -> None:
+        self._make = make_factory
+
+    def make_factory(self, services: FakeServices, transports: int) -> SharedUdpFactory:
+        return self._make(1, services, shared=True, capacity=transports)
+
+    def first_datagram(self, services: FakeServices, receive: Receive) -> bytes:
+        first = b"\0\1" + os.urandom(18)
+        services.routes[first] = receive
+        return first

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.plugin import PortsExhausted, TransportError
+from sft.plugin import BindAddress, PortsExhausted, TransportError
 from sft.plugin.testing import FakeServices, Received
-from sft_transport_udp import factory as factory_module
-from sft_transport_udp.config import UdpAddress, UdpConfig
+from sft_transport_udp import ports as ports_module
+from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.factory import UdpFactory
 
 MakeFactory = Callable[..., UdpFactory]
@@ -25,7 +25,7 @@ MakeFactory = Callable[..., UdpFactory]
     st.integers(1, 64),
 )
 def test_workers_share_the_whole_range_evenly_and_disjointly(span: tuple[int, int], workers: int) -> None:
-    config = UdpConfig(ports=f"{span[0]}-{span[1]}", addresses=(UdpAddress("127.0.0.1"),))
+    config = UdpConfig(ports=f"{span[0]}-{span[1]}", addresses=(BindAddress("127.0.0.1"),))
     slices = [config.slice_of(worker, workers) for worker in range(workers)]
     ports = [port for part in slices for port in part]
     assert ports == list(range(span[0], span[1] + 1))
@@ -79,7 +79,7 @@ def test_a_closed_port_can_be_bound_by_anybody_at_once(make_factory: MakeFactory
 def test_an_address_this_machine_does_not_have_is_not_exhaustion(
     make_factory: MakeFactory, services: FakeServices
 ) -> None:
-    factory = make_factory(2, addresses=(UdpAddress("127.0.0.1"), UdpAddress("203.0.113.77")))
+    factory = make_factory(2, addresses=(BindAddress("127.0.0.1"), BindAddress("203.0.113.77")))
     for _ in range(3):
         with pytest.raises(TransportError, match=r"203\.0\.113\.77") as caught:
             factory.open(Received())
@@ -92,7 +92,7 @@ def test_running_out_of_descriptors_frees_what_was_bound(
     make_factory: MakeFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bound: list[socket.socket] = []
-    real_bind = factory_module.bind_udp
+    real_bind = ports_module.bind_udp
 
     def bind_until_full(address: str, port: int) -> socket.socket:
         if bound:
@@ -101,7 +101,7 @@ def test_running_out_of_descriptors_frees_what_was_bound(
         return bound[0]
 
     factory = make_factory(2)
-    monkeypatch.setattr(factory_module, "bind_udp", bind_until_full)
+    monkeypatch.setattr(ports_module, "bind_udp", bind_until_full)
     with pytest.raises(TransportError, match="Too many open files"):
         factory.open(Received())
     assert bound[0].fileno() == -1
@@ -111,7 +111,7 @@ def test_running_out_of_descriptors_frees_what_was_bound(
 def test_two_workers_of_one_range_never_meet(free_ports: Callable[[int], range]) -> None:
     ports = free_ports(4)
     both = [FakeServices(worker, 2) for worker in range(2)]
-    config = UdpConfig(ports=f"{ports[0]}-{ports[-1]}", addresses=(UdpAddress("127.0.0.1"),))
+    config = UdpConfig(ports=f"{ports[0]}-{ports[-1]}", addresses=(BindAddress("127.0.0.1"),))
     factories = [UdpFactory(config, services) for services in both]
     taken = [factory.open(Received()).port for factory in factories for _ in range(2)]
     assert taken == list(ports)
@@ -125,7 +125,7 @@ def test_two_workers_of_one_range_never_meet(free_ports: Callable[[int], range])
 def test_more_workers_than_ports_leaves_some_without(free_ports: Callable[[int], range]) -> None:
     services = FakeServices(0, 2)
     port = free_ports(1)[0]
-    factory = UdpFactory(UdpConfig(ports=str(port), addresses=(UdpAddress("127.0.0.1"),)), services)
+    factory = UdpFactory(UdpConfig(ports=str(port), addresses=(BindAddress("127.0.0.1"),)), services)
     with pytest.raises(PortsExhausted):
         factory.open(Received())
     assert [finding.ok for finding in factory.check() if finding.subject == "port range"] == [False]

@@ -8,14 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from sft.model import Drop, Drops
-from sft.plugin import Address, Base
+from sft.plugin import Address, Base, BindAddress
 from sft.plugin.testing import FakeServices, Received, UdpClient
-from sft_transport_udp.config import UdpAddress
+from sft_transport_udp.base import DRAIN, MAX_DATAGRAM, UdpBase
 from sft_transport_udp.factory import UdpFactory
-from sft_transport_udp.transport import DRAIN, MAX_DATAGRAM, UdpBase
 
 MakeFactory = Callable[..., UdpFactory]
-ONE_ADDRESS = (UdpAddress("127.0.0.1"),)
+ONE_ADDRESS = (BindAddress("127.0.0.1"),)
 
 
 def test_a_busy_socket_does_not_starve_the_others(make_factory: MakeFactory, services: FakeServices) -> None:

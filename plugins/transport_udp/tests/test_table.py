@@ -6,7 +6,8 @@ import pytest
 
 from sft.config import parse_config, read_plugin_tables
 from sft.errors import ConfigError
-from sft_transport_udp.config import UdpAddress, UdpConfig, parse_ports
+from sft.plugin import BindAddress, parse_ports
+from sft_transport_udp.config import UdpConfig
 
 
 def read(toml: str) -> UdpConfig:
@@ -21,7 +22,7 @@ def test_the_defaults_need_no_table() -> None:
 
 def test_addresses_with_and_without_a_nat() -> None:
     table = read('addresses = [{bind = "10.0.0.5", advertise = "203.0.113.5"}, {bind = "2001:db8::5"}]')
-    assert table.addresses == (UdpAddress("10.0.0.5", "203.0.113.5"), UdpAddress("2001:db8::5"))
+    assert table.addresses == (BindAddress("10.0.0.5", "203.0.113.5"), BindAddress("2001:db8::5"))
 
 
 @pytest.mark.parametrize(

@@ -1,174 +1,25 @@
-"""For the tests of plugins: a worker's services without a worker, and what every transport must do.
-
-A transport's own test-suite runs the kit by deriving from it::
-
-    from sft.plugin.testing import FakeServices, TransportConformance
-
-    class TestPigeon(TransportConformance):
-        def make_factory(self, services: FakeServices, transports: int) -> PigeonFactory:
-            return PigeonFactory(PigeonConfig(pigeons=transports), services)
-
-Nothing here needs trio; sockets are real and on this machine.
-"""
+"""What every transport must do; see :class:`TransportConformance`."""
 
 from __future__ import annotations
 
 import abc
-import heapq
-import itertools
 import os
-import select
-import socket
-import struct
-import time
-from collections.abc import Callable
+import threading
 from contextlib import suppress
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import attrs
 
 from sft.errors import PortsExhausted
-from sft.model import Address, Candidate, Drops
+from sft.model import Address, Candidate
 from sft.plugin.interfaces import Base, Receive, Transport, TransportFactory
+from sft.plugin.testing.clients import Client, TcpClient, UdpClient
+from sft.plugin.testing.services import FakeServices, Received
 
-PATIENCE = 5.0
-"""Seconds after which something that should happen counts as not happening."""
-
-
-class FakeServices:
-    """A worker's services, driven by hand: :meth:`poll` is one turn of the worker's loop.
-
-    Implements :class:`sft.plugin.Services`. ``logged`` collects the log lines; ``routes`` says whose
-    a first datagram is (``route_untrusted``).
-    """
-
-    role: Literal["worker"] = "worker"
-
-    def __init__(self, worker: int = 0, workers: int = 1) -> None:
-        self.worker = worker
-        self.workers = workers
-        self.drops = Drops()
-        self.logged: list[tuple[str, dict[str, object]]] = []
-        self.routes: dict[bytes, Receive] = {}
-        self.watched: dict[int, Callable[[float], None]] = {}
-        self._epoll = select.epoll()
-        self._timers: list[tuple[float, int, Callable[[float], None]]] = []
-        self._count = itertools.count()
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def watch(self, fd: int, on_readable: Callable[[float], None]) -> None:
-        self._epoll.register(fd, select.EPOLLIN)
-        self.watched[fd] = on_readable
-
-    def unwatch(self, fd: int) -> None:
-        self._epoll.unregister(fd)  # raises OSError if the descriptor was closed before
-        del self.watched[fd]
-
-    def call_at(self, when: float, callback: Callable[[float], None]) -> object:
-        heapq.heappush(self._timers, (when, next(self._count), callback))
-        return callback
-
-    def route_untrusted(self, first: bytes) -> Receive | None:
-        return self.routes.get(first)
-
-    def log(self, event: str, **fields: object) -> None:
-        self.logged.append((event, fields))
-
-    def poll(self, timeout: float = 0.0) -> int:
-        """Wait at most ``timeout`` seconds; call what is readable or due. Gives how many calls that were."""
-        if self._timers:
-            timeout = max(0.0, min(timeout, self._timers[0][0] - self.now()))
-        calls = 0
-        for fd, _ in self._epoll.poll(timeout):
-            if fd in self.watched:  # an earlier call of this round may have closed it
-                self.watched[fd](self.now())
-                calls += 1
-        while self._timers and self._timers[0][0] <= self.now():
-            heapq.heappop(self._timers)[2](self.now())
-            calls += 1
-        return calls
-
-    def poll_until(self, happened: Callable[[], object], what: str) -> None:
-        """Turn the loop until ``happened()``; ``AssertionError`` naming ``what`` if it takes too long."""
-        deadline = self.now() + PATIENCE
-        while not happened():
-            assert self.now() < deadline, f"did not happen within {PATIENCE} s: {what}"
-            self.poll(0.05)
-
-    def close(self) -> None:
-        self._epoll.close()
-
-
-@attrs.define
-class Received:
-    """A ``receive`` for transports that keeps what comes."""
-
-    datagrams: list[tuple[Base, bytes, Address]] = attrs.field(factory=list)
-
-    def __call__(self, base: Base, data: bytes, address: Address, now: float) -> None:
-        self.datagrams.append((base, data, address))
-
-    @property
-    def payloads(self) -> list[bytes]:
-        return [data for _, data, _ in self.datagrams]
-
-
-class Client(Protocol):
-    """The far end of a transport, in the test."""
-
-    def send(self, data: bytes) -> None: ...
-
-    def receive(self) -> bytes:
-        """The next datagram; ``TimeoutError`` after ``PATIENCE`` seconds."""
-
-    def close(self) -> None: ...
-
-
-class UdpClient:
-    """Sends to and receives from a UDP candidate."""
-
-    def __init__(self, candidate: Candidate) -> None:
-        family = socket.AF_INET6 if ":" in candidate.host else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect((candidate.host, candidate.port))
-
-    def send(self, data: bytes) -> None:
-        self.socket.send(data)
-
-    def receive(self) -> bytes:
-        return self.socket.recv(65536)
-
-    def close(self) -> None:
-        self.socket.close()
-
-
-class TcpClient:
-    """The same for a passive TCP candidate: each datagram after its length in two bytes (RFC 4571)."""
-
-    def __init__(self, candidate: Candidate) -> None:
-        self.socket = socket.create_connection((candidate.host, candidate.port), PATIENCE)
-
-    def send(self, data: bytes) -> None:
-        self.socket.sendall(struct.pack("!H", len(data)) + data)
-
-    def receive(self) -> bytes:
-        (length,) = struct.unpack("!H", self._exactly(2))
-        return self._exactly(length)
-
-    def close(self) -> None:
-        self.socket.close()
-
-    def _exactly(self, length: int) -> bytes:
-        data = bytearray()
-        while len(data) < length:
-            more = self.socket.recv(length - len(data))
-            if not more:
-                raise ConnectionError("the transport closed the connection")
-            data += more
-        return bytes(data)
+GARBAGE = (b"", b"\x00", b"\x00\x01", b"\x16\xfe\xfd", b"\x80", b"\xff" * 2000, bytes(range(256)) * 6)
+STRANGERS = 30
+FULL = 20_000
+"""Datagrams of 1200 bytes that no kernel keeps for a reader who does not read."""
 
 
 class TransportConformance(abc.ABC):
@@ -239,12 +90,125 @@ class TransportConformance(abc.ABC):
         with _Bench(self) as bench:
             transport, received = bench.open()
             client = bench.connect(transport.candidates[0], received)
-            for garbage in (b"", b"\x00", b"\xff" * 2000, bytes(range(256)) * 6):
+            for garbage in GARBAGE:
                 client.send(garbage)
             client.send(b"after")
             bench.services.poll_until(
                 lambda: b"after" in received.payloads, "the datagram after garbage came"
             )
+
+    def test_survives_a_flood_of_its_peer(self) -> None:
+        with _Bench(self) as bench:
+            transport, received = bench.open()
+            client = bench.connect(transport.candidates[0], received)
+            for _ in range(100):
+                for _ in range(8):
+                    client.send(b"flood")
+                bench.services.poll()
+            client.send(b"after")
+            bench.services.poll_until(lambda: b"after" in received.payloads, "the datagram after the flood came")
+
+    def test_survives_strangers(self) -> None:
+        """Who comes from elsewhere with garbage, a word or nothing at all changes nothing for the peer."""
+        with _Bench(self) as bench:
+            transport, received = bench.open()
+            client = bench.connect(transport.candidates[0], received)
+            client.send(b"before")
+            bench.services.poll_until(lambda: b"before" in received.payloads, "the peer's datagram came")
+            base, _, address = received.datagrams[-1]
+            received.accepts = False  # of strangers, that is
+            watched = len(bench.services.watched)
+            strangers = [bench.connect(transport.candidates[0]) for _ in range(STRANGERS)]
+            for number, stranger in enumerate(strangers):
+                with suppress(OSError):
+                    for garbage in GARBAGE[: number % (len(GARBAGE) + 1)]:
+                        stranger.send(garbage)
+                bench.services.poll()
+            client.send(b"after")
+            bench.services.poll_until(lambda: b"after" in received.payloads, "the peer's datagram came")
+            base.send(b"down", address)
+            assert client.receive() == b"down"
+            for stranger in strangers:
+                stranger.close()
+            bench.services.poll_until(lambda: len(bench.services.watched) == watched, "strangers are forgotten")
+
+    def test_a_peer_may_come_from_another_address(self) -> None:
+        with _Bench(self) as bench:
+            transport, received = bench.open()
+            for word in (b"here", b"there"):
+                bench.connect(transport.candidates[0], received).send(word)
+                bench.services.poll_until(lambda word=word: word in received.payloads, "the datagram came")  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+            (here, _, from_here), (there, _, from_there) = (
+                next(one for one in received.datagrams if one[1] == word) for word in (b"here", b"there")
+            )
+            assert (here, from_here) != (there, from_there)
+
+    def test_a_claim_without_proof_takes_no_address_away(self) -> None:
+        """Where peers share a port: anybody can name anybody in a first datagram."""
+        with _Bench(self) as bench:
+            (one, of_one), (_, of_two) = bench.open(), bench.open()
+            of_two.accepts = False
+            client = bench.connect(one.candidates[0], of_one)
+            client.send(b"mine")
+            bench.services.poll_until(lambda: b"mine" in of_one.payloads, "the datagram came")
+            claim = self.first_datagram(bench.services, of_two)
+            if claim is not None:
+                client.send(claim)
+            client.send(b"still mine")
+            bench.services.poll_until(lambda: b"still mine" in of_one.payloads, "the datagram came")
+            assert b"still mine" not in of_two.payloads
+
+    def test_a_peer_that_vanishes_hurts_nobody(self) -> None:
+        """Sending to it fails at most with OSError, the transport goes on, and all is freed."""
+        with _Bench(self) as bench:
+            bench.open()[0].close()
+            before = _Held.by(bench)
+            transport, received = bench.open()
+            client = bench.connect(transport.candidates[0], received)
+            client.send(b"hello")
+            bench.services.poll_until(lambda: b"hello" in received.payloads, "the datagram came")
+            base, _, address = received.datagrams[-1]
+            client.close()
+            for _ in range(100):
+                with suppress(OSError):
+                    base.send(bytes(1200), address)
+                bench.services.poll()
+            another = bench.connect(transport.candidates[0], received)
+            another.send(b"again")
+            bench.services.poll_until(lambda: b"again" in received.payloads, "another one's datagram came")
+            another.close()
+            transport.close()
+            assert _Held.by(bench) == before
+
+    def test_a_full_kernel_buffer_blocks_nobody(self) -> None:
+        """To a peer that does not read, a datagram is dropped or waits; once it reads it gets whole ones."""
+        with _Bench(self) as bench:
+            transport, received = bench.open()
+            client = bench.connect(transport.candidates[0], received)
+            client.send(b"hello")
+            bench.services.poll_until(lambda: b"hello" in received.payloads, "the datagram came")
+            base, _, address = received.datagrams[-1]
+            flood, later = b"\x80" * 1200, b"\x16later"
+            for _ in range(FULL):
+                with suppress(OSError):
+                    base.send(flood, address)
+            read: list[bytes] = []
+
+            def read_all() -> None:
+                while later not in read[-1:]:
+                    read.append(client.receive())
+
+            def has_read() -> bool:
+                with suppress(OSError):
+                    base.send(later, address)
+                return not reader.is_alive()
+
+            reader = threading.Thread(target=read_all)
+            reader.start()
+            bench.services.poll_until(has_read, "what was sent later came")
+            assert set(read) <= {flood, later}
+            assert read[-1] == later
+            assert len(read) < FULL
 
     def test_stops_reading_when_a_datagram_makes_the_peer_close(self) -> None:
         with _Bench(self) as bench:
@@ -263,13 +227,28 @@ class TransportConformance(abc.ABC):
             assert len(received) == 1
 
     def test_close_frees_everything_and_may_come_twice(self) -> None:
+        """What all transports of a factory share may stay with the factory."""
         with _Bench(self, transports=3) as bench:
+            bench.open()[0].close()
             before = _Held.by(bench)
             for _ in range(10):
                 transports = [bench.open()[0] for _ in range(3)]
                 for transport in transports:
                     transport.close()
                     transport.close()
+            assert _Held.by(bench) == before
+
+    def test_close_frees_what_its_peer_used(self) -> None:
+        with _Bench(self) as bench:
+            bench.open()[0].close()
+            before = _Held.by(bench)
+            for _ in range(3):
+                transport, received = bench.open()
+                client = bench.connect(transport.candidates[0], received)
+                client.send(b"hello")
+                bench.services.poll_until(lambda: b"hello" in received.payloads, "the datagram came")
+                transport.close()
+                client.close()
             assert _Held.by(bench) == before
 
     def test_closing_the_factory_closes_its_transports(self) -> None:
@@ -361,10 +340,11 @@ class _Bench:
         received = Received()
         return self.factory.open(received), received
 
-    def connect(self, candidate: Candidate, receive: Receive) -> Client:
+    def connect(self, candidate: Candidate, receive: Receive | None = None) -> Client:
+        """The far end of ``receive``'s peer, or a stranger."""
         client = self._kit.make_client(candidate)
         self._clients.append(client)
-        first = self._kit.first_datagram(self.services, receive)
+        first = None if receive is None else self._kit.first_datagram(self.services, receive)
         if first is not None:
             client.send(first)
         return client
