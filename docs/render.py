@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from sft_transport_tcp.config import TcpConfig
+from sft_transport_udp.config import UdpConfig
 
 from sft.config import Config
 from sft.plugin import hookspecs
@@ -29,6 +31,7 @@ def configuration() -> str:
         for name, table in attrs.asdict(Config(), recurse=False).items()
         if attrs.has(type(table))
     }
+    tables["plugins.transport_tcp"] = TcpConfig
     tables["plugins.transport_udp"] = UdpConfig
     return "\n\n".join(_table(name, cls) for name, cls in tables.items())
 

@@ -33,7 +33,7 @@ Json: TypeAlias = dict[str, Any]
 START_SECONDS = 20
 STOP_SECONDS = 10
 PORTS = 200
-UDP: Json = {"addresses": [{"bind": "127.0.0.1"}]}
+LOOPBACK: Json = {"addresses": [{"bind": "127.0.0.1"}]}
 TROUBLE = ("internal_error", "worker_failed", "Traceback", "plugin_fault")
 
 
@@ -183,7 +183,8 @@ class Server:
 @contextmanager
 def running_server(folder: Path, *, ends: bool = False, **tables: Json) -> Iterator[Server]:
     """A server with the tests' config and these tables on top, e.g. ``limits={"body_bytes": 2048}`` or
-    ``plugins={"transport_udp": {"ports": "40000-40002"}}``. ``ends``: the test itself makes it end."""
+    ``plugins={"transport_udp": {"ports": "40000-40002"}}``; None in place of a table leaves it out, as a
+    plugin that is blocked has to. ``ends``: the test itself makes it end."""
     server = Server(folder, make_config(**tables))
     try:
         server.wait_until_listening()
@@ -197,7 +198,7 @@ def running_server(folder: Path, *, ends: bool = False, **tables: Json) -> Itera
 
 def make_config(**tables: Json) -> Json:
     """Free ports of loopback, a log for machines, and limits that do not stand in the way of tests."""
-    listen, operator_listen = free_tcp_ports(2)
+    listen, operator_listen, media = free_tcp_ports(3)
     config: Json = {
         "server": {
             "listen": f"127.0.0.1:{listen}",
@@ -208,18 +209,21 @@ def make_config(**tables: Json) -> Json:
         "timers": {"roster_milliseconds": 20},
         "log": {"level": "debug", "format": "json"},
         "telemetry": {"snapshot_seconds": 0.2},
-        "plugins": {"transport_udp": UDP | {"ports": free_udp_range(PORTS)}},
+        "plugins": {
+            "transport_udp": LOOPBACK | {"ports": free_udp_range(PORTS)},
+            "transport_tcp": LOOPBACK | {"ports": str(media)},
+        },
     }
     return merge(config, tables)
 
 
 def merge(base: Json, changes: Json) -> Json:
-    """``base`` with ``changes`` put over it, table by table."""
+    """``base`` with ``changes`` put over it, table by table; None takes away."""
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(value, dict) and isinstance(old, dict) else value
-    return merged
+    return {key: value for key, value in merged.items() if value is not None}
 
 
 def to_toml(config: Json, path: str = "") -> str:
