@@ -48,12 +48,16 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade pip
 
-$(VENV)/run.stamp: pyproject.toml plugins/transport_udp/pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet -e . -e plugins/transport_udp
+PLUGINS := plugins/transport_udp plugins/transport_tcp
+PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+EDITABLE := -e . $(PLUGINS:%=-e %)
+
+$(VENV)/run.stamp: $(PROJECTS) | $(BIN)/python
+	$(PIP) install --quiet $(EDITABLE)
 	@touch $@
 
-$(VENV)/dev.stamp: pyproject.toml plugins/transport_udp/pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet -e . -e plugins/transport_udp --group dev
+$(VENV)/dev.stamp: $(PROJECTS) | $(BIN)/python
+	$(PIP) install --quiet $(EDITABLE) --group dev
 	@touch $@ $(VENV)/run.stamp
 
 clean:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from sft_transport_tcp.config import TcpConfig
-from sft_transport_udp.config import UdpConfig
 
 from sft.config import Config
 from sft.plugin import hookspecs
+from sft_transport_tcp.config import TcpConfig
 from sft_transport_udp.config import UdpConfig
 
 DOCS = Path(__file__).parent

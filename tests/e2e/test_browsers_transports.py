@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from support.server import Json, Server, free_tcp_ports, running_server
 from support.web_pages import ANN, BOB, Browser, finds
 
@@ -31,9 +32,7 @@ def paths(server: Server) -> list[str]:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_a_call_over_tcp_when_nothing_else_is_offered(
-    tmp_path: Path, browser: Browser, shared: bool
-) -> None:
+def test_a_call_over_tcp_when_nothing_else_is_offered(tmp_path: Path, browser: Browser, shared: bool) -> None:
     ports = free_tcp_ports(1)[0]
     span = f"{ports}-{ports + 20}"
     with running_server(

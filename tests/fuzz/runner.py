@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 TARGETS = tuple(sorted(path.stem.removeprefix("fuzz_") for path in HERE.glob("fuzz_*.py")))
 
 PARSERS = {
+    "framing": ["plugins/transport_tcp/sft_transport_tcp/framing.py"],
     "stun": ["sft/webrtc/stun.py", "sft/webrtc/ice.py"],
     "rtp": ["sft/webrtc/rtp.py"],
     "rtcp": ["sft/webrtc/rtcp.py", "sft/webrtc/twcc.py"],

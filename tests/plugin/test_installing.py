@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = {
     ".": ["pyproject.toml", "README.md", "LICENSE", "sft"],
     "plugins/transport_udp": ["pyproject.toml", "README.md", "sft_transport_udp"],
+    "plugins/transport_tcp": ["pyproject.toml", "README.md", "sft_transport_tcp"],
     "examples/hold_envelopes": ["pyproject.toml", "hold_envelopes.py"],
     "examples/simple_placement": ["pyproject.toml", "simple_placement.py"],
+    "examples/unix_transport": ["pyproject.toml", "unix_transport.py"],
 }
 
 
@@ -96,8 +98,13 @@ def test_plugins_of_third_parties_are_found_and_configured(environment: Environm
         "    sft_config_table\n    sft_configure\n    sft_key_envelope\n    sft_run\n"
     ) in listed
     assert "simple_placement 0.1.0 (sft-simple-placement)\n    sft_place_call\n" in listed
+    hooks = "    sft_config_table\n    sft_transports\n"
+    assert f"transport_tcp 0.1.0 (sft-transport-tcp)\n{hooks}" in listed
+    assert f"unix_transport 0.1.0 (sft-unix-transport)\n{hooks}" in listed
     config = environment.folder / "sft.toml"
-    config.write_text('[plugins]\nblock = ["simple_placement"]\n[plugins.hold_envelopes]\nblocked = "no"')
+    config.write_text(
+        '[plugins]\nblock = ["simple_placement", "unix_transport"]\n[plugins.hold_envelopes]\nblocked = "no"'
+    )
     assert "simple_placement" not in environment.serve("plugins", "--config", config)
     assert "ok    udp address" in environment.serve("check", config)
 

@@ -62,6 +62,31 @@ def test_timers_come_in_the_order_of_their_time(services: FakeServices) -> None:
     assert order == ["first", "second"]
 
 
+def test_writable_descriptors_are_called_when_that_is_wanted(services: FakeServices) -> None:
+    near, far = socket.socketpair()
+    calls: list[str] = []
+    with near, far:
+        services.watch(near.fileno(), lambda now: calls.append("read"), lambda now: calls.append("write"))
+        assert services.poll() == 0
+        services.want_write(near.fileno(), True)
+        assert services.poll() == 1
+        far.send(b"x")
+        assert services.poll() == 2
+        services.want_write(near.fileno(), False)
+        assert services.poll() == 1
+        services.unwatch(near.fileno())
+    assert calls == ["write", "write", "read", "read"]
+
+
+def test_time_can_be_let_pass(services: FakeServices) -> None:
+    fired: list[float] = []
+    services.call_at(services.now() + 3600, fired.append)
+    assert services.poll() == 0
+    services.advance(3601)
+    assert services.poll() == 1
+    assert fired[0] >= 3600
+
+
 def test_waiting_for_what_never_happens_fails_with_its_name(
     services: FakeServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,59 @@ async def test_a_callback_that_raises_is_reported_and_the_others_go_on(ports: Po
     assert [str(error) for error in errors] == ["bug"]
 
 
+async def test_a_writable_descriptor_is_served_while_it_is_asked_for(ports: Ports) -> None:
+    pump = Pump(TimerHeap(), no_errors)
+    near, far = ports.pair()
+    reads: list[bytes] = []
+    writes: list[bytes] = []
+    wrote, read = trio.Event(), trio.Event()
+
+    def on_readable(now: float) -> None:
+        reads.append(near.recv(100))
+        read.set()
+
+    def on_writable(now: float) -> None:
+        near.send(b"%d" % len(writes))
+        writes.append(far.recv(100))
+        if len(writes) == 3:
+            pump.want_write(near.fileno(), False)
+            wrote.set()
+
+    pump.watch(near.fileno(), on_readable, on_writable)
+    far.send(b"before")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pump.run)
+        await read.wait()
+        assert writes == [], "nobody asked"
+        pump.want_write(near.fileno(), True)
+        await wrote.wait()
+        read = trio.Event()
+        far.send(b"after")
+        await read.wait()
+        nursery.cancel_scope.cancel()
+    assert reads == [b"before", b"after"]
+    assert writes == [b"0", b"1", b"2"]
+
+
+async def test_a_writer_that_stops_watching_is_not_read_in_the_same_round(ports: Ports) -> None:
+    pump, got = Pump(TimerHeap(), no_errors), trio.Event()
+    near, far = ports.pair()
+
+    def on_writable(now: float) -> None:
+        pump.unwatch(near.fileno())
+        pump.want_write(near.fileno(), True)  # of what is not watched: nothing happens
+        got.set()
+
+    pump.watch(near.fileno(), lambda now: pytest.fail("served after unwatch"), on_writable)
+    pump.want_write(near.fileno(), True)
+    far.send(b"x")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pump.run)
+        await got.wait()
+        nursery.cancel_scope.cancel()
+    assert pump.watched == 0
+
+
 async def test_timers_fire_on_time_without_traffic(autojump_clock: MockClock) -> None:
     timers, fired = TimerHeap(), []
     pump = Pump(timers, no_errors)

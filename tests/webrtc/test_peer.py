@@ -35,6 +35,24 @@ def test_a_join_selects_a_path_then_connects_then_opens_the_channel(link: Any) -
     assert link.peer.deadline is None
 
 
+def test_only_an_authenticated_check_proves_that_an_address_is_the_peers(joined: Any) -> None:
+    """What transports whose peers share a port remember an address by."""
+    peer, now = joined.peer, joined.now
+    joined.client.check()
+    (check,) = joined.client.datagrams()
+    assert peer.receive_untrusted("base", check, AWAY, now) is True
+    forged = check[:-30] + bytes(30)
+    with pytest.raises(BadPacket):
+        peer.receive_untrusted("base", forged, AWAY, now)
+    keep_alive = stun.write(stun.Kind.INDICATION, stun.BINDING, bytes(12), [])
+    assert peer.receive_untrusted("base", keep_alive, AWAY, now) is False
+    joined.client.send("a message", now)
+    for data in joined.client.datagrams():
+        assert peer.receive_untrusted("base", data, HOME, now) is False
+    peer.close(now)
+    assert peer.receive_untrusted("base", check, AWAY, now) is False
+
+
 def test_the_keys_of_both_sides_fit_each_other(joined: Any) -> None:
     (connected,) = joined.of(Connected)
     packet = bytes.fromhex("806f0001000000000badcafe") + b"frame"

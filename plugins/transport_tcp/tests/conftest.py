@@ -5,12 +5,12 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from sft_transport_tcp.config import TcpConfig
-from sft_transport_tcp.factory import TcpFactory
-from sft_transport_tcp.shared import SharedTcpFactory
 
 from sft.plugin import BindAddress
 from sft.plugin.testing import FakeServices
+from sft_transport_tcp.config import TcpConfig
+from sft_transport_tcp.factory import TcpFactory
+from sft_transport_tcp.shared import SharedTcpFactory
 
 LOOPBACK = (BindAddress("127.0.0.1"), BindAddress("::1"))
 

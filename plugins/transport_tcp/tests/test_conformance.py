@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable
 
 import pytest
-from sft_transport_tcp.factory import TcpFactory
-from sft_transport_tcp.shared import SharedTcpFactory
 
 from sft.plugin import Receive
 from sft.plugin.testing import FakeServices, TransportConformance
+from sft_transport_tcp.factory import TcpFactory
+from sft_transport_tcp.shared import SharedTcpFactory
 
 
 class TestTcp(TransportConformance):

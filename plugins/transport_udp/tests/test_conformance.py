@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable
 
 import pytest
-from sft_transport_udp.factory import UdpFactory
-from sft_transport_udp.shared import SharedUdpFactory
 
 from sft.plugin import Receive
 from sft.plugin.testing import FakeServices, TransportConformance
 from sft_transport_udp.factory import UdpFactory
+from sft_transport_udp.shared import SharedUdpFactory
 
 
 class TestUdp(TransportConformance):

@@ -106,7 +106,9 @@ class TransportConformance(abc.ABC):
                     client.send(b"flood")
                 bench.services.poll()
             client.send(b"after")
-            bench.services.poll_until(lambda: b"after" in received.payloads, "the datagram after the flood came")
+            bench.services.poll_until(
+                lambda: b"after" in received.payloads, "the datagram after the flood came"
+            )
 
     def test_survives_strangers(self) -> None:
         """Who comes from elsewhere with garbage, a word or nothing at all changes nothing for the peer."""
@@ -130,14 +132,16 @@ class TransportConformance(abc.ABC):
             assert client.receive() == b"down"
             for stranger in strangers:
                 stranger.close()
-            bench.services.poll_until(lambda: len(bench.services.watched) == watched, "strangers are forgotten")
+            bench.services.poll_until(
+                lambda: len(bench.services.watched) == watched, "strangers are forgotten"
+            )
 
     def test_a_peer_may_come_from_another_address(self) -> None:
         with _Bench(self) as bench:
             transport, received = bench.open()
             for word in (b"here", b"there"):
                 bench.connect(transport.candidates[0], received).send(word)
-                bench.services.poll_until(lambda word=word: word in received.payloads, "the datagram came")  # type: ignore[misc]  # mypy cannot infer a lambda with defaults
+                bench.poll_until_came(received, word)
             (here, _, from_here), (there, _, from_there) = (
                 next(one for one in received.datagrams if one[1] == word) for word in (b"here", b"there")
             )
@@ -150,12 +154,12 @@ class TransportConformance(abc.ABC):
             of_two.accepts = False
             client = bench.connect(one.candidates[0], of_one)
             client.send(b"mine")
-            bench.services.poll_until(lambda: b"mine" in of_one.payloads, "the datagram came")
+            bench.poll_until_came(of_one, b"mine")
             claim = self.first_datagram(bench.services, of_two)
             if claim is not None:
                 client.send(claim)
             client.send(b"still mine")
-            bench.services.poll_until(lambda: b"still mine" in of_one.payloads, "the datagram came")
+            bench.poll_until_came(of_one, b"still mine")
             assert b"still mine" not in of_two.payloads
 
     def test_a_peer_that_vanishes_hurts_nobody(self) -> None:
@@ -166,7 +170,7 @@ class TransportConformance(abc.ABC):
             transport, received = bench.open()
             client = bench.connect(transport.candidates[0], received)
             client.send(b"hello")
-            bench.services.poll_until(lambda: b"hello" in received.payloads, "the datagram came")
+            bench.poll_until_came(received, b"hello")
             base, _, address = received.datagrams[-1]
             client.close()
             for _ in range(100):
@@ -186,7 +190,7 @@ class TransportConformance(abc.ABC):
             transport, received = bench.open()
             client = bench.connect(transport.candidates[0], received)
             client.send(b"hello")
-            bench.services.poll_until(lambda: b"hello" in received.payloads, "the datagram came")
+            bench.poll_until_came(received, b"hello")
             base, _, address = received.datagrams[-1]
             flood, later = b"\x80" * 1200, b"\x16later"
             for _ in range(FULL):
@@ -246,7 +250,7 @@ class TransportConformance(abc.ABC):
                 transport, received = bench.open()
                 client = bench.connect(transport.candidates[0], received)
                 client.send(b"hello")
-                bench.services.poll_until(lambda: b"hello" in received.payloads, "the datagram came")
+                bench.poll_until_came(received, b"hello")
                 transport.close()
                 client.close()
             assert _Held.by(bench) == before
@@ -262,7 +266,7 @@ class TransportConformance(abc.ABC):
             transport, received = bench.open()
             client = bench.connect(transport.candidates[0], received)
             client.send(b"first")
-            bench.services.poll_until(lambda: b"first" in received.payloads, "the datagram came")
+            bench.poll_until_came(received, b"first")
             base, _, address = received.datagrams[-1]
             transport.close()
             with suppress(OSError):
@@ -339,6 +343,9 @@ class _Bench:
     def open(self) -> tuple[Transport, Received]:
         received = Received()
         return self.factory.open(received), received
+
+    def poll_until_came(self, received: Received, data: bytes) -> None:
+        self.services.poll_until(lambda: data in received.payloads, f"{data!r} came")
 
     def connect(self, candidate: Candidate, receive: Receive | None = None) -> Client:
         """The far end of ``receive``'s peer, or a stranger."""
