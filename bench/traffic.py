@@ -36,7 +36,6 @@ class UdpBase:
         self.socket.bind(("127.0.0.1", 0))
         self.socket.setblocking(False)
         self.send = self.socket.sendto
-        self.protocol = "udp"
 
     @property
     def fd(self) -> int:

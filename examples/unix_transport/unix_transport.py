@@ -46,8 +46,6 @@ class UnixConfig:
 class UnixTransport:
     """One participant's socket. With only one, it is transport and base at once."""
 
-    protocol = "unix"
-
     def __init__(self, bound: socket.socket, port: int, receive: Receive, factory: UnixFactory) -> None:
         self.candidates = [host_candidate(HOST, port, 0, protocol="unix")]
         self.port = port

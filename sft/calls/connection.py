@@ -18,7 +18,7 @@ from sft.errors import BadPacket
 from sft.forwarding import loop
 from sft.forwarding.counters import read_endpoint
 from sft.forwarding.endpoint import Endpoint
-from sft.model import Address, Drop
+from sft.model import Address, Candidate, Drop
 from sft.signalling.answer import read_answer_untrusted
 from sft.signalling.join import Event, JoinState, State, Timer
 from sft.signalling.offer import OfferParameters, write_offer
@@ -39,8 +39,6 @@ class Connection:
         self.made_at = now
         self.remote = ""
         """Remote host and port of the selected path."""
-        self.protocol = ""
-        """Of the selected path; empty while there is none."""
         self.endpoint = Endpoint(
             request.participant,
             ssrc_video=ssrc_video,
@@ -53,6 +51,7 @@ class Connection:
         self.endpoint.control = self._control
         receive = partial(loop.receive, self.endpoint)
         self.transports: Sequence[Transport] = context.open_transports(receive, request.ice_servers)
+        self._ends = [end for transport in self.transports for end in _ends(transport)]
         self.peer = context.make_peer(now)
         context.routes[self.peer.ufrag] = receive
         self.join = JoinState(
@@ -63,6 +62,7 @@ class Connection:
         self.on_message: Callable[[str, float], None] = lambda text, now: None
         self.on_writable: Callable[[float], None] = lambda now: None
         self.on_closed: Callable[[str, float], None] = lambda reason, now: None
+        self._local: Candidate | None = None
         self._timer = context.timers.timer(self._timeout)
         self._told_of_bad_input = False
         self._servicing = False
@@ -80,6 +80,11 @@ class Connection:
     def last_alive(self) -> float:
         """When the last authenticated packet of any kind came."""
         return max(self.peer.last_alive, self.endpoint.last_alive)
+
+    @property
+    def protocol(self) -> str:
+        """Of the selected path; empty while there is none."""
+        return self._local.protocol if self._local is not None else ""
 
     def offer(self, now: float) -> str:
         """The complete SDP offer (protocol section 3.4); nothing is trickled."""
@@ -201,6 +206,14 @@ class Connection:
                 "bad_packet", call=request.call, participant=str(request.participant), reason=str(bad)
             )
 
+    def _candidate_of(self, base: Base) -> Candidate | None:
+        """A base that is nobody's end is a connection which the peer opened."""
+        for end, candidate in self._ends:
+            if end is base:
+                return candidate
+        passive = (transport for transport in self.transports if not _ends(transport))
+        return next((candidate for transport in passive for candidate in transport.candidates), None)
+
     def _add_to_totals(self) -> None:
         counters, past = read_endpoint(self.endpoint), self._context.past
         past.packets_in += counters.packets_in
@@ -226,7 +239,7 @@ class Connection:
             case PathSelected(base=base, address=address):
                 self.endpoint.set_path(base, address)
                 self.remote = f"{address[0]}:{address[1]}"
-                self.protocol = base.protocol
+                self._local = self._candidate_of(base)
             case Connected(srtp=srtp):
                 self.join.event(Event.CONNECT, now)
                 self.endpoint.open(srtp, now)
@@ -237,3 +250,9 @@ class Connection:
                 self.on_message(text, now)
             case Closed(reason=reason):
                 self.close(reason, now)
+
+
+def _ends(transport: Transport) -> Sequence[tuple[Base, Candidate]]:
+    """Not every transport is an :class:`sft.plugin.ActiveTransport`."""
+    ends: Sequence[tuple[Base, Candidate]] = getattr(transport, "ends", ())
+    return ends

@@ -26,10 +26,6 @@ class Base(Protocol):
     """
 
     @property
-    def protocol(self) -> str:
-        """As candidates name it, ``udp`` or ``tcp``: what telemetry says about a path."""
-
-    @property
     def fd(self) -> int | None:
         """The UDP socket's descriptor, for engines that send by themselves; None: use ``send``."""
 
@@ -60,6 +56,15 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Free the port or connection at once. May be called twice."""
+
+
+class ActiveTransport(Transport, Protocol):
+    """A transport that can send to an address before anything came from there. A full ICE agent
+    (``[ice] mode = "full"``) checks paths from it; the others' peers have to come by themselves."""
+
+    @property
+    def ends(self) -> Sequence[tuple[Base, Candidate]]:
+        """Each base with the best of its candidates; complete when ``open`` returns."""
 
 
 @attrs.frozen

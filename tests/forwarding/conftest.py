@@ -95,7 +95,6 @@ class Wire:
     """A base that keeps what is sent."""
 
     fd = None
-    protocol = "udp"
 
     def __init__(self) -> None:
         self.datagrams: list[tuple[bytes, Address]] = []

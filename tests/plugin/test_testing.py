@@ -112,7 +112,6 @@ class LeakyTransport:
         self.socket.bind(("127.0.0.1", 0))
         self.fd = self.socket.fileno()
         self.send = self.socket.sendto
-        self.protocol = "udp"
         self.candidates = [Candidate("1", "udp", 1, "127.0.0.1", self.socket.getsockname()[1])]
         self._receive = receive
         services.watch(self.fd, self.on_readable)

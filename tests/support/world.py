@@ -65,8 +65,6 @@ class MemoryTransport:
         """What sending ends in, from now on."""
         self._world = world
 
-    protocol = "udp"
-
     @property
     def fd(self) -> int | None:
         return None

@@ -48,7 +48,6 @@ class TcpConnection:
         "transport",
     )
 
-    protocol = "tcp"
     fd: int | None = None
     """What is sent has to be framed and queued."""
 

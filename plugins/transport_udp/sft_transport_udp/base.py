@@ -21,8 +21,6 @@ class UdpBase:
 
     __slots__ = ("_drops", "_receive", "_recvfrom", "_socket", "closed", "fd", "send")
 
-    protocol = "udp"
-
     def __init__(self, bound: socket.socket, receive: Receive, drops: Drops) -> None:
         self.fd: int = bound.fileno()
         self.send: Callable[[bytes, Address], object] = bound.sendto

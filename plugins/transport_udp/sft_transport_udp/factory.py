@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sft.plugin import Finding, Receive, Services, TransportStats
+from sft_transport_udp.base import UdpBase
 from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.ports import UdpPorts
 from sft_transport_udp.transport import UdpTransport
@@ -21,8 +22,10 @@ class UdpFactory:
 
     def open(self, receive: Receive) -> UdpTransport:
         port, sockets = self._ports.take()
+        bases = [UdpBase(bound, receive, self._services.drops) for bound in sockets]
         candidates = self._ports.candidates(port)
-        transport = UdpTransport(port, sockets, candidates, receive, self._services, self._on_close)
+        ends = self._ports.ends(bases, candidates)
+        transport = UdpTransport(port, candidates, ends, self._services, self._on_close)
         self._open.add(transport)
         return transport
 

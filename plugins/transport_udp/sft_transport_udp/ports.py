@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sft.model import Candidate
 from sft.plugin import (
@@ -15,6 +15,7 @@ from sft.plugin import (
     check_ports,
     host_candidate,
 )
+from sft_transport_udp.base import UdpBase
 from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.sockets import bind_udp, mark, set_buffer
 
@@ -36,6 +37,13 @@ class UdpPorts:
 
     def candidates(self, port: int) -> list[Candidate]:
         return [host_candidate(one.advertised, port, rank) for rank, one in enumerate(self._addresses)]
+
+    def ends(
+        self, bases: Sequence[UdpBase], candidates: Sequence[Candidate]
+    ) -> list[tuple[UdpBase, Candidate]]:
+        """Each base with the best of its candidates."""
+        binds = [address.bind for address in self._addresses]
+        return [(base, candidates[binds.index(host)]) for base, host in zip(bases, self._hosts, strict=True)]
 
     def findings(self) -> Iterator[Finding]:
         yield from check_addresses(self._addresses, bind_udp)

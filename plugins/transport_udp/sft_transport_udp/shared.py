@@ -22,18 +22,20 @@ NAT binding, and a forgotten one is proven again by its next check."""
 
 
 class SharedUdpTransport:
-    """A participant's part of a shared port. Implements :class:`sft.plugin.Transport`."""
+    """A participant's part of a shared port. Implements :class:`sft.plugin.ActiveTransport`."""
 
-    __slots__ = ("_on_close", "addresses", "candidates", "closed", "receive")
+    __slots__ = ("_on_close", "addresses", "candidates", "closed", "ends", "receive")
 
     def __init__(
         self,
         receive: Receive,
         candidates: Sequence[Candidate],
+        ends: Sequence[tuple[UdpBase, Candidate]],
         on_close: Callable[[SharedUdpTransport], None],
     ) -> None:
         self.receive = receive
         self.candidates = candidates
+        self.ends = ends
         self.closed = False
         self.addresses: dict[tuple[AddressTable, Address], None] = {}
         """What it has proven, the oldest first."""
@@ -99,13 +101,14 @@ class SharedUdpFactory:
         self._transports: dict[Receive, SharedUdpTransport] = {}
         self._bases: list[UdpBase] = []
         self._candidates: list[Candidate] = []
+        self._ends: list[tuple[UdpBase, Candidate]] = []
 
     def open(self, receive: Receive) -> SharedUdpTransport:
         if len(self._transports) >= self._capacity:
             raise PortsExhausted(f"all of {self._capacity} places at the UDP port are taken")
         if not self._bases:
             self._bind()
-        transport = SharedUdpTransport(receive, self._candidates, self._on_close)
+        transport = SharedUdpTransport(receive, self._candidates, self._ends, self._on_close)
         self._transports[receive] = transport
         return transport
 
@@ -125,7 +128,7 @@ class SharedUdpFactory:
         for base in self._bases:
             self._services.unwatch(base.fd)
             base.close()
-        self._bases = []
+        self._bases, self._ends = [], []
 
     def _bind(self) -> None:
         port, sockets = self._ports.take()
@@ -135,6 +138,7 @@ class SharedUdpFactory:
             base = UdpBase(bound, table.receive, self._services.drops)
             self._bases.append(base)
             self._services.watch(base.fd, base.on_readable)
+        self._ends = self._ports.ends(self._bases, self._candidates)
 
     def _on_close(self, transport: SharedUdpTransport) -> None:
         del self._transports[transport.receive]

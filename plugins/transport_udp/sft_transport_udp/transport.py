@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 
 from sft.model import Candidate
-from sft.plugin import Receive, Services
+from sft.plugin import Services
 from sft_transport_udp.base import UdpBase
 
 
 class UdpTransport:
-    """Implements :class:`sft.plugin.Transport`."""
+    """Implements :class:`sft.plugin.ActiveTransport`."""
 
-    __slots__ = ("_bases", "_on_close", "_services", "candidates", "port")
+    __slots__ = ("_bases", "_on_close", "_services", "candidates", "ends", "port")
 
     def __init__(
         self,
         port: int,
-        sockets: Sequence[socket.socket],
         candidates: Sequence[Candidate],
-        receive: Receive,
+        ends: Sequence[tuple[UdpBase, Candidate]],
         services: Services,
         on_close: Callable[[UdpTransport], None],
     ) -> None:
         self.port = port
         self.candidates = candidates
+        self.ends = ends
         self._services = services
         self._on_close = on_close
-        self._bases = [UdpBase(bound, receive, services.drops) for bound in sockets]
+        self._bases = [base for base, _ in ends]
         for base in self._bases:
             services.watch(base.fd, base.on_readable)
 
@@ -42,4 +41,4 @@ class UdpTransport:
         for base in self._bases:
             self._services.unwatch(base.fd)
             base.close()
-        self._bases = []
+        self._bases, self.ends = [], []
