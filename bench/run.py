@@ -23,6 +23,7 @@ LIBRARIES = ("trio", "pylibsrtp", "pyOpenSSL", "cryptography", "aiortc", "hyperc
 QUICK = {
     "fanout": ["--seconds", "2"],
     "forward": ["--seconds", "3", "--rounds", "1"],
+    "transports": ["--seconds", "1", "--rounds", "1"],
     "joins": ["--calls", "20", "--participants", "50"],
     "memory": ["--participants", "20"],
 }
@@ -67,6 +68,11 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
                     spread = "-".join(map(str, one["ratio_spread"]))
                     figure = f"{one['us_per_packet_out']:.2f} us, {one['ratio']} x floor ({spread})"
                     lines.append((f"server: call {one['call']}", figure, one["verdict"]))
+            case "transports":
+                for one in result:
+                    lost = one["lost_in"] + one["lost_out"]
+                    figure = f"{one['us_in']:.2f} us in, {one['us_out']:.2f} us out"
+                    lines.append((f"transport: {one['name']}", figure, f"{lost:.0f} lost" if lost else ""))
             case "joins":
                 pairs, call = result["pairs"], result["one"]
                 rate = pairs["joins_per_second_of_server_cpu"]

@@ -39,6 +39,10 @@ level = "warning"
 [plugins.transport_udp]
 ports = "{ports}"
 addresses = [{{ bind = "127.0.0.1" }}]
+
+[plugins.transport_tcp]
+ports = "{tcp_port}"
+addresses = [{{ bind = "127.0.0.1" }}]
 """
 """Limits that one client address would run into are out of the way; all else is as it comes."""
 
@@ -55,7 +59,8 @@ class Server:
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name)
         config = folder / "sft.toml"
-        config.write_text(CONFIG.format(listen=listen, operator=operator, ports=_free_udp_ports(ports)))
+        ranges = {"ports": _free_udp_ports(ports), "tcp_port": _free_tcp_port()}
+        config.write_text(CONFIG.format(listen=listen, operator=operator, **ranges))
         self._log = folder / "log"
         program = [str(Path(sys.executable).with_name("sft-serve"))]
         if profile is not None:
