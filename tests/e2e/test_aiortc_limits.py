@@ -14,7 +14,7 @@ import pytest
 
 from support.clients import ClientPool, meet, settle
 from support.rtp import audio
-from support.server import HttpReply, Server, free_udp_range, running_server, to_toml
+from support.server import HttpReply, Server, room_for, running_server, to_toml
 from support.wire import confconn, new_id
 
 ORIGIN = "https://app.example.com"
@@ -136,8 +136,7 @@ def test_blocked_versions_are_told_so(tmp_path_factory: pytest.TempPathFactory) 
 def test_without_free_ports_a_join_is_refused_and_the_others_go_on(
     tmp_path_factory: pytest.TempPathFactory, clients: ClientPool
 ) -> None:
-    udp = {"ports": free_udp_range(3)}
-    with running_server(tmp_path_factory.mktemp("full"), plugins={"transport_udp": udp}) as server:
+    with running_server(tmp_path_factory.mktemp("full"), plugins=room_for(3)) as server:
         call = new_id()
         ann, bob, eve = (clients.make() for _ in range(3))
         for client in (ann, bob, eve):

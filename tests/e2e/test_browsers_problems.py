@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.server import Json, Server, free_udp_range, make_config, running_server
+from support.server import Json, Server, make_config, room_for, running_server
 from support.web_pages import ANN, BOB, Browser, address
 
 pytestmark = pytest.mark.browser
@@ -37,7 +37,7 @@ def test_a_page_without_camera_says_so_and_joins_with_sound(server: Server, brow
     "tables",
     [
         {"limits": {"participants_per_call": 1}},
-        {"plugins": {"transport_udp": {"ports": free_udp_range(1)}}},
+        {"plugins": room_for(1)},
     ],
     ids=["participants", "ports"],
 )

@@ -50,7 +50,7 @@ def holdings(worker: Worker) -> Holdings:
     return Holdings(
         calls=len(worker.calls),
         participants=worker.calls.participants,
-        ports_free=worker.load().free_ports,
+        ports_free=sum(factory.stats().ports_free for factory in worker.factories),
         descriptors=len(os.listdir("/proc/self/fd")),
         watched=worker.pump.watched,
         routes=len(worker.services.routes),

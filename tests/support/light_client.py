@@ -42,6 +42,7 @@ class LightClient:
         self._engine.random = os.urandom
         self._engine.ufrag, self._engine.pwd = new_id()[:8], new_id()
         self._changed = trio.Event()
+        self._waiting = trio.CancelScope()
 
     @property
     def messages(self) -> list[Json]:
@@ -93,10 +94,33 @@ class LightClient:
         await self.say("HANGUP")
         await self.until(lambda: bool(self.of_type("HANGUP")))
 
+    def free(self) -> None:
+        """Close the socket, without a word."""
+        self._socket.close()
+
     async def close(self) -> None:
         """Say goodbye in DTLS only."""
         self._engine.close(trio.current_time())
         await self._flush()
+
+    @property
+    def server_address(self) -> tuple[str, int]:
+        address: tuple[str, int] = self._socket.getpeername()
+        return address
+
+    @property
+    def local_address(self) -> tuple[str, int]:
+        address: tuple[str, int] = self._socket.getsockname()
+        return address
+
+    async def move(self) -> None:
+        """Go on from another address, as after a change of network: a check from there comes first."""
+        old, self._socket = self._socket, await _bound()
+        await self._socket.connect(old.getpeername())
+        self._engine.check()
+        await self._flush()
+        self._waiting.cancel()
+        old.close()
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Wait for datagrams until ``happened()``."""
@@ -130,6 +154,7 @@ class LightClient:
             await self._flush()
             wait = float("inf") if engine.deadline is None else engine.deadline - trio.current_time()
             with trio.move_on_after(max(0.0, wait)) as scope:
+                self._waiting = scope
                 try:
                     data = await self._socket.recv(2048)
                 except ConnectionRefusedError:
@@ -150,13 +175,20 @@ class LightClient:
 @asynccontextmanager
 async def light_client(handle: Handle, call: str, context: DtlsContext) -> AsyncIterator[LightClient]:
     """A client that has joined the call; closed without a word at the end."""
-    with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as socket:
-        await socket.bind(("127.0.0.1", 0))
+    client = LightClient(handle, call, context, await _bound())
+    try:
         async with trio.open_nursery() as nursery:
-            client = LightClient(handle, call, context, socket)
             await client.join(nursery)
             yield client
             nursery.cancel_scope.cancel()
+    finally:
+        client.free()
+
+
+async def _bound() -> trio.socket.SocketType:
+    socket = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
+    await socket.bind(("127.0.0.1", 0))
+    return socket
 
 
 def _value(sdp: str, name: str, separator: str = ":") -> str:

@@ -217,6 +217,11 @@ def make_config(**tables: Json) -> Json:
     return merge(config, tables)
 
 
+def room_for(count: int) -> Json:
+    """The tables of plugins for a server that ``count`` participants fit into, by whatever transport."""
+    return {"transport_udp": {"ports": free_udp_range(count)}, "transport_tcp": {"capacity": count}}
+
+
 def merge(base: Json, changes: Json) -> Json:
     """``base`` with ``changes`` put over it, table by table; None takes away."""
     merged = dict(base)
