@@ -178,6 +178,14 @@ def error_code(code: int, reason: str) -> tuple[int, bytes]:
     return ERROR_CODE, bytes((0, 0, code // 100, code % 100)) + reason.encode()
 
 
+def read_error_code_untrusted(message: StunMessage) -> int:
+    """300 to 699 from ERROR-CODE (RFC 8489 section 14.8)."""
+    value = message.attributes.get(ERROR_CODE, b"")
+    if len(value) < 4 or not 3 <= value[2] & 7 <= 6 or value[3] > 99:
+        raise BadPacket(Drop.STUN_MALFORMED, "ERROR-CODE")
+    return (value[2] & 7) * 100 + value[3]
+
+
 def unknown_attributes(kinds: Sequence[int]) -> tuple[int, bytes]:
     """The UNKNOWN-ATTRIBUTES attribute, ready for :func:`write` (RFC 8489 section 14.9)."""
     return UNKNOWN_ATTRIBUTES, b"".join(map(_U16.pack, kinds))
