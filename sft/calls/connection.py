@@ -18,7 +18,7 @@ from sft.errors import BadPacket
 from sft.forwarding import loop
 from sft.forwarding.counters import read_endpoint
 from sft.forwarding.endpoint import Endpoint
-from sft.model import Address, Drop
+from sft.model import Address, Candidate, Drop
 from sft.signalling.answer import read_answer_untrusted
 from sft.signalling.join import Event, JoinState, State, Timer
 from sft.signalling.offer import OfferParameters, write_offer
@@ -51,7 +51,9 @@ class Connection:
         self.endpoint.control = self._control
         receive = partial(loop.receive, self.endpoint)
         self.transports: Sequence[Transport] = context.open_transports(receive, request.ice_servers)
+        self._ends = [end for transport in self.transports for end in _ends(transport)]
         self.peer = context.make_peer(now)
+        self.peer.set_local(self._ends)
         context.routes[self.peer.ufrag] = receive
         self.join = JoinState(
             now, {Timer.SETUP: settings.offer_seconds, Timer.CONNECTION: settings.connect_seconds}
@@ -61,6 +63,7 @@ class Connection:
         self.on_message: Callable[[str, float], None] = lambda text, now: None
         self.on_writable: Callable[[float], None] = lambda now: None
         self.on_closed: Callable[[str, float], None] = lambda reason, now: None
+        self._local: Candidate | None = None
         self._timer = context.timers.timer(self._timeout)
         self._told_of_bad_input = False
         self._servicing = False
@@ -82,8 +85,12 @@ class Connection:
     @property
     def protocol(self) -> str:
         """Of the selected path; empty while there is none."""
-        candidates = [c for transport in self.transports for c in transport.candidates]
-        return candidates[0].protocol if self.remote and candidates else ""
+        return self._local.protocol if self._local is not None else ""
+
+    @property
+    def path_kind(self) -> str:
+        """Of our end of the selected path: ``host``, ``srflx`` or ``relay``; empty while there is none."""
+        return self._local.kind if self._local is not None else ""
 
     def offer(self, now: float) -> str:
         """The complete SDP offer (protocol section 3.4); nothing is trickled."""
@@ -99,7 +106,7 @@ class Connection:
                 pwd=self.peer.pwd,
                 fingerprint=self.peer.fingerprint,
                 candidates=candidates,
-                lite=True,
+                lite=self.peer.is_lite,
                 simulcast=self.request.simulcast,
                 audio_slots=self.endpoint.audio_slots,
                 video_slots=self.endpoint.video_slots,
@@ -202,6 +209,14 @@ class Connection:
                 "bad_packet", call=request.call, participant=str(request.participant), reason=str(bad)
             )
 
+    def _candidate_of(self, base: Base) -> Candidate | None:
+        """A base that is nobody's end is a connection which the peer opened."""
+        for end, candidate in self._ends:
+            if end is base:
+                return candidate
+        passive = (transport for transport in self.transports if not _ends(transport))
+        return next((candidate for transport in passive for candidate in transport.candidates), None)
+
     def _add_to_totals(self) -> None:
         counters, past = read_endpoint(self.endpoint), self._context.past
         past.packets_in += counters.packets_in
@@ -227,6 +242,7 @@ class Connection:
             case PathSelected(base=base, address=address):
                 self.endpoint.set_path(base, address)
                 self.remote = f"{address[0]}:{address[1]}"
+                self._local = self._candidate_of(base)
             case Connected(srtp=srtp):
                 self.join.event(Event.CONNECT, now)
                 self.endpoint.open(srtp, now)
@@ -237,3 +253,9 @@ class Connection:
                 self.on_message(text, now)
             case Closed(reason=reason):
                 self.close(reason, now)
+
+
+def _ends(transport: Transport) -> Sequence[tuple[Base, Candidate]]:
+    """Not every transport is an :class:`sft.plugin.ActiveTransport`."""
+    ends: Sequence[tuple[Base, Candidate]] = getattr(transport, "ends", ())
+    return ends

@@ -23,6 +23,7 @@ from sft.model import (
 )
 from sft.plugin.addresses import default_addresses
 from sft.plugin.interfaces import (
+    ActiveTransport,
     Base,
     CommonServices,
     Engine,
@@ -50,6 +51,7 @@ from sft.plugin.values import (
 from sft.signalling.messages import Status
 
 __all__ = [
+    "ActiveTransport",
     "Address",
     "AuthRequest",
     "BadPacket",

@@ -51,6 +51,15 @@ class Transport(Protocol):
         """Free the port or connection at once. May be called twice."""
 
 
+class ActiveTransport(Transport, Protocol):
+    """A transport that can send to an address before anything came from there. A full ICE agent
+    (``[ice] mode = "full"``) checks paths from it; the others' peers have to come by themselves."""
+
+    @property
+    def ends(self) -> Sequence[tuple[Base, Candidate]]:
+        """Each base with the best of its candidates; complete when ``open`` returns."""
+
+
 @attrs.frozen
 class TransportStats:
     """Read at scrape time."""

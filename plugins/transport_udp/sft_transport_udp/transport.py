@@ -61,9 +61,9 @@ class UdpBase:
 
 
 class UdpTransport:
-    """Implements :class:`sft.plugin.Transport`."""
+    """Implements :class:`sft.plugin.ActiveTransport`."""
 
-    __slots__ = ("_bases", "_on_close", "_services", "candidates", "port")
+    __slots__ = ("_bases", "_on_close", "_services", "candidates", "ends", "port")
 
     def __init__(
         self,
@@ -81,6 +81,11 @@ class UdpTransport:
         self._bases = [UdpBase(bound, receive, services.drops) for bound in sockets]
         for base in self._bases:
             services.watch(base.fd, base.on_readable)
+        binds = [address.bind for address in addresses]
+        self.ends = [
+            (base, self.candidates[binds.index(bind)])
+            for base, bind in zip(self._bases, dict.fromkeys(binds), strict=True)
+        ]
 
     def kernel_drops(self) -> int:
         return sum(base.kernel_drops() for base in self._bases)
@@ -92,7 +97,7 @@ class UdpTransport:
         for base in self._bases:
             self._services.unwatch(base.fd)
             base.close()
-        self._bases = []
+        self._bases, self.ends = [], []
 
 
 def _candidate(host: str, port: int, rank: int) -> Candidate:
