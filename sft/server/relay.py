@@ -168,9 +168,10 @@ async def _resolve(url: IceUrl, *, public_only: bool) -> tuple[socket.AddressFam
     kind = socket.SOCK_DGRAM if url.link == "udp" else socket.SOCK_STREAM
     for family, _, _, _, address in await trio.socket.getaddrinfo(url.host, url.port, type=kind):
         host, port = address[:2]
-        if isinstance(host, str) and isinstance(port, int):  # the rest is for builds without IPv6
-            if not public_only or ipaddress.ip_address(host).is_global:
-                return family, (host, port)
+        if not isinstance(host, str) or not isinstance(port, int):
+            continue  # a Python without IPv6
+        if not public_only or ipaddress.ip_address(host).is_global:
+            return family, (host, port)
     raise OSError("not at a public address")
 
 
