@@ -120,6 +120,9 @@ class Known:
     def __init__(self) -> None:
         self._paths: dict[tuple[int, Address], Path] = {}
 
+    def __len__(self) -> int:
+        return len(self._paths)
+
     def __contains__(self, path: tuple[Base, Address]) -> bool:
         base, address = path
         return (id(base), address) in self._paths
