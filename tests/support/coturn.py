@@ -31,6 +31,7 @@ START_SECONDS = 15
 
 @attrs.frozen
 class Coturn:
+    host: str
     port: int
     tls_port: int
     username: str
@@ -41,9 +42,10 @@ class Coturn:
 
     def url(self, link: str = "udp") -> str:
         """Of the server, for ``udp``, ``tcp`` or ``tls``."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
         if link == "tls":
-            return f"turns:127.0.0.1:{self.tls_port}"
-        return f"turn:127.0.0.1:{self.port}?transport={link}"
+            return f"turns:{host}:{self.tls_port}"
+        return f"turn:{host}:{self.port}?transport={link}"
 
     @property
     def log_text(self) -> str:
@@ -61,11 +63,13 @@ def require_coturn() -> str:
 
 
 @contextmanager
-def running_coturn(folder: Path, *options: str, with_secret: bool = False) -> Iterator[Coturn]:
+def running_coturn(
+    folder: Path, *options: str, with_secret: bool = False, host: str = "127.0.0.1"
+) -> Iterator[Coturn]:
     """``with_secret``: takes credentials made with SECRET, not ``username`` and ``password``."""
     program = require_coturn()
     folder.mkdir(parents=True, exist_ok=True)
-    certificate, key = write_certificate(folder, ["127.0.0.1"])
+    certificate, key = write_certificate(folder, [host])
     port, tls_port = free_tcp_ports(2)
     relay_ports = free_udp_range(60)
     first, last = map(int, relay_ports.split("-"))
@@ -78,8 +82,8 @@ def running_coturn(folder: Path, *options: str, with_secret: bool = False) -> It
         "--lt-cred-mech",
         "--fingerprint",
         f"--realm={REALM}",
-        "--listening-ip=127.0.0.1",
-        "--relay-ip=127.0.0.1",
+        f"--listening-ip={host}",
+        f"--relay-ip={host}",
         f"--listening-port={port}",
         f"--tls-listening-port={tls_port}",
         f"--min-port={first}",
@@ -102,18 +106,18 @@ def running_coturn(folder: Path, *options: str, with_secret: bool = False) -> It
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder
         )
     try:
-        _wait_until_listening(process, port, log)
-        yield Coturn(port, tls_port, "ann", "pass", certificate, range(first, last + 1), log)
+        _wait_until_listening(process, (host, port), log)
+        yield Coturn(host, port, tls_port, "ann", "pass", certificate, range(first, last + 1), log)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
 
-def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_listening(process: subprocess.Popen[bytes], address: tuple[str, int], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
+            with socket.create_connection(address, timeout=1):
                 return
         except OSError:
             pass  # not yet
