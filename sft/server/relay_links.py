@@ -19,8 +19,10 @@ MAX_DATAGRAM = 2048
 DRAIN = 16
 """Datagrams read per wake-up."""
 CHUNK = 65536
-MAX_UNSENT = 128 * 1024
-"""Bytes that may wait for a slow connection; what comes on top is dropped."""
+FULL = 128 * 1024
+"""Bytes waiting for a slow connection at which peers' datagrams are dropped."""
+MAX_UNSENT = 2 * FULL
+"""Bytes at which requests to the server are dropped too; on a stream they are not repeated."""
 RETRY = 0.01
 """Seconds until a full connection is tried again."""
 
@@ -34,6 +36,10 @@ class Link(Protocol):
     @property
     def is_stream(self) -> bool: ...
 
+    @property
+    def is_full(self) -> bool:
+        """Whether only what is important should be sent."""
+
     def send(self, data: bytes) -> None:
         """``OSError``, also ``BlockingIOError``: it was dropped."""
 
@@ -45,6 +51,7 @@ class UdpLink:
     """Talks to the server, and also directly to anybody else: ``on_other(data, address, now)``."""
 
     is_stream = False
+    is_full = False
 
     def __init__(self, server: Address, family: socket.AddressFamily, pump: Pump) -> None:
         self.on_data: Callable[[bytes, float], None] = lambda data, now: None
@@ -103,8 +110,11 @@ class StreamLink:
         self._pump = pump
         self._unsent = bytearray()
         self._retry = timers.timer(self._send_more)
-        self._clock = trio.current_time
         pump.watch(connected.fileno(), self._on_readable)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._unsent) > FULL
 
     def send(self, data: bytes) -> None:
         if self._socket is None:
@@ -116,7 +126,7 @@ class StreamLink:
         else:
             self._tls.write(data)
             self._unsent += self._bios.outgoing.read()
-        self._send_more(self._clock())
+        self._send_more(trio.current_time())
 
     def close(self) -> None:
         self._retry.cancel()

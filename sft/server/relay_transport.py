@@ -91,6 +91,8 @@ class RelayTransport:
 
     def send_relayed(self, data: bytes, address: Address) -> None:
         """``OSError``: it was dropped."""
+        if self._link.is_full:
+            raise BlockingIOError(errno.EAGAIN, "the relay's connection is full")
         framed = self._client.wrap(data, address)
         if framed is not None:
             self._link.send(framed)

@@ -21,7 +21,9 @@ from sft.errors import ConfigError
 from sft.model import Address, Drops, IceServer, ParticipantId
 from sft.server.pump import Pump
 from sft.server.relay import Relays
+from sft.server.relay_links import FULL, MAX_UNSENT, UdpLink, open_stream_link
 from sft.server.relay_transport import RelayTransport
+from sft.webrtc.turn import TurnClient
 
 CHECK = bytes(20)
 MEDIA = b"\x80" + bytes(1100)
@@ -309,6 +311,67 @@ async def test_a_join_that_is_cancelled_leaves_nothing(coturn: Coturn) -> None:
         async with relays(config) as setup:
             with trio.move_on_after(0.2):
                 await setup.open()
+
+
+async def test_a_relay_that_reads_slowly_gets_a_bounded_queue_and_whole_messages() -> None:
+    timers = TimerHeap()
+    pump = Pump(timers, lambda error: None)
+    listener = trio.socket.socket()
+    await listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    link = await open_stream_link(listener.getsockname(), socket.AF_INET, None, "", pump, timers)
+    server, _ = await listener.accept()
+    sent = 0
+    while not link.is_full:
+        link.send(sent.to_bytes(4, "big") * 256)
+        sent += 1
+    assert len(link._unsent) < FULL + 2048
+    with pytest.raises(BlockingIOError):
+        for _ in range(2 * MAX_UNSENT // 1024):
+            link.send(bytes(1024))
+            sent += 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pump.run)
+        received = bytearray()
+        with trio.fail_after(10):
+            while len(received) < sent * 1024:
+                received += await server.recv(1 << 20)
+        nursery.cancel_scope.cancel()
+    assert [received[at : at + 4] for at in range(0, 100 * 1024, 1024)] == [
+        n.to_bytes(4, "big") for n in range(100)
+    ]
+    assert not link.is_full
+    link.close()
+    server.close()
+    listener.close()
+    pump.close()
+    with pytest.raises(OSError, match="closed"):
+        link.send(b"")
+
+
+async def test_refreshes_are_taken_also_when_the_nonce_has_become_stale(
+    tmp_path: Path, peer: trio.socket.SocketType
+) -> None:
+    with running_coturn(tmp_path, "--stale-nonce=1") as coturn:
+        async with relays(config_for(coturn, "udp")) as setup:
+            [transport] = await setup.open()
+            await both_ways(setup, transport, peer)
+            await trio.sleep(2.1)  # coturn's clock
+            client = transport._client
+            assert isinstance(client, TurnClient)
+            now = trio.current_time()
+            client._refresh_at = client._permissions["127.0.0.1"].refresh_at = now
+            client._channels[peer.getsockname()].refresh_at = now
+            transport._timeout(now)
+            with trio.fail_after(5):
+                while client._requests:
+                    await trio.sleep(0.01)
+            await both_ways(setup, transport, peer)
+            transport.close()
+        log = coturn.log_text
+    assert "438" in log
+    for method, times in (("REFRESH", 1), ("CREATE_PERMISSION", 2), ("CHANNEL_BIND", 2)):
+        assert log.count(f"{method} processed, success") >= times
 
 
 @pytest.mark.parametrize(
