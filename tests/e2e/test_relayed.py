@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from sft.plugin import default_addresses
 from support.clients import ClientPool, meet, settle
 from support.coturn import SECRET, Coturn, running_coturn
 from support.rtp import audio
 from support.server import Json, Server, running_server
 from support.web_pages import ANN, BOB, Browser, finds
 from support.wire import confconn, new_id
-
-from sft.plugin import default_addresses
 
 GATHERS_RELAYED = """(server) => new Promise((resolve) => {
   const connection = new RTCPeerConnection({ iceServers: [server], iceTransportPolicy: 'relay' });

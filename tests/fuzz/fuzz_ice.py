@@ -1,4 +1,4 @@
-"""The full ICE agent: any bytes are taken or refused with BadPacket, and what nobody vouched for is not answered.
+"""The full ICE agent: any bytes are taken, or refused with BadPacket, and its tables stay bounded.
 
 A case is messages, each with a two-byte length; a message that parses is also tried with the transaction id
 of a waiting check and the integrity it should have.
@@ -54,7 +54,8 @@ def _aimed(agent: FullAgent, message: bytes) -> bytes:
         parsed = stun.parse_untrusted(message)
     except BadPacket:
         return message
-    attributes = [(kind, value) for kind, value in parsed.attributes.items() if kind != stun.MESSAGE_INTEGRITY]
+    parsed.attributes.pop(stun.MESSAGE_INTEGRITY, None)
+    attributes = list(parsed.attributes.items())
     if parsed.kind in (stun.Kind.SUCCESS, stun.Kind.ERROR):
         id = next(reversed(agent._checks), parsed.transaction)
         return stun.write(parsed.kind, stun.BINDING, id, attributes, PWD.encode())

@@ -1,4 +1,4 @@
-"""TURN: whatever a server sends, in datagrams or on a stream, the client stays bounded and raises BadPacket only.
+"""TURN: whatever a server sends, the client stays bounded and raises BadPacket only.
 
 A case is one byte that says where to begin (bit 0: on a stream, bit 1: before the allocation) and then
 messages, each with a two-byte length. The transaction ids of waiting requests and the integrity are
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import random
 
-from support.turn_server import PASSWORD, USER, TurnServer
-
 from sft.errors import BadPacket
 from sft.webrtc import stun
 from sft.webrtc import turn_messages as messages
 from sft.webrtc.turn import MAX_CHANNELS, MAX_PERMISSIONS, TurnClient
+from support.turn_server import PASSWORD, USER, TurnServer
 
 PEER = ("192.0.2.7", 5000)
 _MESSAGES = 32  # per case, more are ignored
@@ -59,7 +58,8 @@ def _aimed(client: TurnClient, message: bytes) -> bytes:
     except BadPacket:
         return message
     id = next(reversed(client._requests))
-    attributes = [(kind, value) for kind, value in parsed.attributes.items() if kind != stun.MESSAGE_INTEGRITY]
+    parsed.attributes.pop(stun.MESSAGE_INTEGRITY, None)
+    attributes = list(parsed.attributes.items())
     method = client._requests[id].method
     return stun.write(parsed.kind, method, id, attributes, client._key)
 

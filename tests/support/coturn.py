@@ -20,9 +20,9 @@ from pathlib import Path
 
 import attrs
 import pytest
-from support.server import free_tcp_ports, free_udp_range
 
 from sft.dev_cert import write_certificate
+from support.server import free_tcp_ports, free_udp_range
 
 REALM = "sft.test"
 SECRET = "north"

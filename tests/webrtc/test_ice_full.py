@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -9,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.network import Nat, Network
 
 from sft.errors import BadPacket, LocalError
 from sft.model import Candidate, Drop
 from sft.webrtc import stun
 from sft.webrtc.ice import FullAgent, LiteAgent, Path
 from sft.webrtc.ice.states import AGENT, PAIR, AgentEvent, AgentState, PairEvent, PairState, next_state
+from support.network import Nat, Network
 
 HOST, REFLEXIVE, RELAY = 126, 100, 0
 Agent = FullAgent | LiteAgent
@@ -286,7 +287,7 @@ def test_first_sendings_keep_fifty_milliseconds_apart() -> None:
     couple.left.meet(couple.right)
     couple.net.run(0.49)
     assert len(sent) == 10
-    gaps = [later - sooner for sooner, later in zip(sent, sent[1:], strict=False)]
+    gaps = [later - sooner for sooner, later in itertools.pairwise(sent)]
     assert min(gaps) > 0.049
 
 

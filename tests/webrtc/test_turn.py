@@ -7,7 +7,6 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.turn_server import MAPPED, PASSWORD, RELAYED, USER, TurnServer
 
 from sft.errors import BadPacket, LocalError
 from sft.webrtc import stun
@@ -15,6 +14,7 @@ from sft.webrtc import turn_messages as messages
 from sft.webrtc.turn import MAX_CHANNELS, MAX_HELD, MAX_PERMISSIONS, TurnClient
 from sft.webrtc.turn_messages import STATES, TurnState
 from sft.webrtc.turn_stream import TurnStream
+from support.turn_server import MAPPED, PASSWORD, RELAYED, USER, TurnServer
 
 PEER = ("192.0.2.7", 5000)
 OTHER = ("192.0.2.8", 5000)
