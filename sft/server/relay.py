@@ -96,7 +96,8 @@ class Relays:
             raise
         for server in servers:
             if server.url not in answered:
-                self._resting[server.url] = trio.current_time() + REST
+                if server.url in self._urls:
+                    self._resting[server.url] = trio.current_time() + REST
                 self._log.warning("relay_unavailable", server=str(server.url), reason="no answer")
         usable = only_usable(opened)
         host = _ip(request.address)

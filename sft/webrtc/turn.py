@@ -204,7 +204,7 @@ class TurnClient:
             if request.transaction.is_due(now):
                 self._outbox.append(request.transaction.data)
             elif request.transaction.over:
-                del self._requests[request.transaction.id]
+                self._requests.pop(request.transaction.id, None)
                 self._refused(request, None)
         if self.state is not TurnState.READY:
             return

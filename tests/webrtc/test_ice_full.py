@@ -291,6 +291,34 @@ def test_first_sendings_keep_fifty_milliseconds_apart() -> None:
     assert min(gaps) > 0.049
 
 
+def test_once_a_path_is_nominated_no_other_is_checked(couple: Couple) -> None:
+    for number in range(20):
+        couple.left.offered.append(candidate(f"192.0.2.{number + 100}", 9, RELAY, number))
+        couple.right.offered.append(candidate(f"198.51.100.{number + 100}", 9, RELAY, number))
+    couple.connect()
+    couple.net.run(1)
+    sent: list[str] = []
+    couple.net.blocked = lambda source, to: sent.append(to[0]) is not None  # type: ignore[func-returns-value]  # never
+    couple.net.run(60)
+    assert set(sent) == {"192.0.2.1", "198.51.100.2"}
+
+
+def test_losing_control_while_being_patient_is_no_reason_to_be_busy() -> None:
+    couple = Couple()
+    couple.left.bind("192.0.2.1", 1, RELAY)
+    couple.left.bind("192.0.2.2", 1)
+    couple.right.bind("198.51.100.2", 2)
+    couple.net.blocked = lambda source, to: "192.0.2.2" in (source[0], to[0])
+    couple.meet()
+    left = couple.left.agent
+    assert isinstance(left, FullAgent)
+    couple.net.run(5, lambda: left._patience_until is not None)
+    check = _request(left, couple.right.agent.ufrag, (stun.ICE_CONTROLLING, b"\xff" * 8))
+    left.receive_untrusted(couple.left.ends[0][0], check, ("198.51.100.2", 2), couple.net.now)
+    assert not left.controlling
+    couple.net.run(10)
+
+
 def test_a_peer_whose_nat_changed_its_port_is_followed() -> None:
     couple = Couple()
     nat = couple.net.nat("203.0.113.2")

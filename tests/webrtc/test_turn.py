@@ -232,6 +232,17 @@ def test_a_silent_server_is_asked_seven_times_and_then_left() -> None:
     assert talk.client.failed.code is None
 
 
+def test_several_requests_without_an_answer_are_one_failure() -> None:
+    talk = Talk().start()
+    talk.loss = 1.0
+    for number in range(3):
+        talk.client.permit(f"192.0.2.{number}", talk.now)
+    talk.client._refresh_at = talk.now
+    talk.run(60)
+    assert talk.client.failed is not None
+    assert talk.client.deadline is None
+
+
 def test_requests_are_repeated_when_half_of_them_are_lost() -> None:
     talk = Talk(loss=0.5).start()
     talk.run(60)

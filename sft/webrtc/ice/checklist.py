@@ -72,11 +72,12 @@ class Pair:
 class CheckList:
     """The pairs of one session, best first; there is one component, so there is one list."""
 
-    __slots__ = ("_by_path", "_ends", "pairs", "triggered")
+    __slots__ = ("_by_path", "_concluded", "_ends", "pairs", "triggered")
 
     def __init__(self) -> None:
         self.pairs: list[Pair] = []
         self.triggered: deque[Pair] = deque()
+        self._concluded = False
         self._by_path: dict[tuple[int, str, int], Pair] = {}
         self._ends: dict[int, LocalEnd] = {}
 
@@ -86,6 +87,7 @@ class CheckList:
     def form(self, candidates: Sequence[Candidate], *, controlling: bool) -> None:
         """Begin anew with these remote candidates. Names (mDNS) and TCP are left out: the one cannot
         be looked up without I/O, the other is opened by the peer."""
+        self._concluded = False
         self.pairs.clear()
         self.triggered.clear()
         self._by_path.clear()
@@ -136,8 +138,14 @@ class CheckList:
         if pair not in self.triggered:
             self.triggered.append(pair)
 
+    def conclude(self) -> None:
+        """A pair is selected: from now on only what the peer checks is checked (section 8.1.2)."""
+        self._concluded = True
+
     def next_ordinary(self) -> Pair | None:
         """The best pair that waits for its first check; thaws one if none does (section 6.1.4.2)."""
+        if self._concluded:
+            return None
         for pair in self.pairs:
             if pair.state is PairState.WAITING and pair not in self.triggered:
                 return pair
@@ -150,7 +158,9 @@ class CheckList:
 
     def has_work(self) -> bool:
         """Whether a check could be sent now."""
-        if self.triggered or any(pair.state is PairState.WAITING for pair in self.pairs):
+        if self.triggered or self._concluded:
+            return bool(self.triggered)
+        if any(pair.state is PairState.WAITING for pair in self.pairs):
             return True
         busy = {pair.foundation for pair in self.pairs if pair.state is PairState.IN_PROGRESS}
         return any(pair.state is PairState.FROZEN and pair.foundation not in busy for pair in self.pairs)

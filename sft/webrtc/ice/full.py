@@ -188,6 +188,7 @@ class FullAgent:
 
     def _choose(self, now: float) -> None:
         """Nominate if it is our turn and time (section 8.1.1)."""
+        patience, self._patience_until = self._patience_until, None
         if not self.controlling or self.state is AgentState.FAILED:
             return
         if any(check.purpose is Purpose.NOMINATION for check in self._checks.values()):
@@ -197,11 +198,10 @@ class FullAgent:
         if best is None:
             return
         if current is None and any(pair.waits and pair.priority > best.priority for pair in self._list.pairs):
-            if self._patience_until is None:
-                self._patience_until = now + PATIENCE
-            if now < self._patience_until:
+            patience = now + PATIENCE if patience is None else patience
+            if now < patience:
+                self._patience_until = patience
                 return
-        self._patience_until = None
         self._request(best, Purpose.NOMINATION, now)
 
     def _livelier_than(self, current: Pair, now: float) -> Pair | None:
@@ -337,7 +337,10 @@ class FullAgent:
     def _select(self, pair: Pair, now: float) -> None:
         self._event(AgentEvent.SELECT)
         self._nominated.discard(pair)
-        self._patience_until = None
+        self._list.conclude()
+        for check in self._checks.values():
+            if check.purpose is Purpose.CHECK:
+                check.transaction.cancel(now + GIVE_UP)
         if pair is not self._selected_pair:
             self._selected_pair = pair
             self.selected = pair.path
