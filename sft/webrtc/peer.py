@@ -146,18 +146,23 @@ class Peer:
         self._dtls.set_fingerprints(remote.fingerprints)
         self._advance(now)
 
-    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> None:
-        """Take one datagram that is not SRTP. ``base`` is only handed back, as where to answer from."""
+    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> bool:
+        """Take one datagram that is not SRTP. ``base`` is only handed back, as where to answer from.
+
+        Whether it was an authenticated STUN message, which proves that the address is the peer's.
+        """
         if self._closed:
-            return
+            return False
         bad = None
+        proven = False
         try:
-            self._take_untrusted(base, data, address, now)
+            proven = self._take_untrusted(base, data, address, now)
         except BadPacket as error:
             bad = error  # what came before the fault still counts
         bad = self._advance(now) or bad
         if bad is not None:
             raise bad
+        return proven
 
     def send_message(self, text: str, now: float) -> None:
         """Send one text message on the data channel. ``LocalError``: no channel is open."""
@@ -182,16 +187,16 @@ class Peer:
             self._shut(now)
             self._events.clear()
 
-    def _take_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> None:
+    def _take_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> bool:
         kind = classify(data)
         if kind is Kind.STUN:
-            self._ice.receive_untrusted(base, data, address, now)
-        elif kind is not Kind.DTLS:
+            return self._ice.receive_untrusted(base, data, address, now)
+        if kind is not Kind.DTLS:
             raise BadPacket(Drop.UNKNOWN_PROTOCOL if data else Drop.EMPTY, kind.name)
-        elif not self._ice.is_validated(base, address):
+        if not self._ice.is_validated(base, address):
             raise BadPacket(Drop.DTLS_NO_PATH)
-        else:
-            self._dtls.receive_untrusted(data, now)
+        self._dtls.receive_untrusted(data, now)
+        return False
 
     def _advance(self, now: float) -> BadPacket | None:
         """Carry whatever one layer has for the next, bottom to top and down again.

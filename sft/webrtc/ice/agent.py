@@ -78,8 +78,8 @@ class IceAgent(Protocol):
     def is_validated(self, base: Base, address: Address) -> bool:
         """Whether the peer proved that it is reachable there."""
 
-    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> None:
-        """Take one STUN datagram."""
+    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> bool:
+        """Take one STUN datagram. Whether it was the peer's: it had the integrity only the peer can make."""
 
     def handle_timeout(self, now: float) -> None: ...
 

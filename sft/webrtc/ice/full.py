@@ -219,7 +219,7 @@ class FullAgent:
 
     # Datagrams -------------------------------------------------------------------------------------------
 
-    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> None:
+    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> bool:
         message = stun.parse_untrusted(data)
         if message.method != stun.BINDING:
             raise BadPacket(Drop.STUN_UNEXPECTED, f"method {message.method:#x}")
@@ -227,10 +227,11 @@ class FullAgent:
             case stun.Kind.REQUEST:
                 self._take_request_untrusted(base, message, data, address, now)
             case stun.Kind.INDICATION:
-                return  # a keep-alive; unauthenticated, so it proves nothing
+                return False  # a keep-alive; unauthenticated, so it proves nothing
             case _:
                 self._take_answer_untrusted(base, message, data, address, now)
         self.handle_timeout(now)
+        return True
 
     def _take_request_untrusted(
         self, base: Base, message: stun.StunMessage, data: bytes, address: Address, now: float

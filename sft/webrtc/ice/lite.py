@@ -66,10 +66,10 @@ class LiteAgent:
         outbox, self._outbox = self._outbox, []
         return outbox
 
-    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> None:
+    def receive_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> bool:
         message = stun.parse_untrusted(data)
         if message.kind is stun.Kind.INDICATION:
-            return  # a keep-alive (RFC 8445 section 11); unauthenticated, so it proves nothing
+            return False  # a keep-alive (RFC 8445 section 11); unauthenticated, so it proves nothing
         if message.kind is not stun.Kind.REQUEST or message.method != stun.BINDING:
             raise BadPacket(Drop.STUN_UNEXPECTED, f"{message.kind.name} of method {message.method:#x}")
         authenticate_untrusted(message, data, self.ufrag, self._pwd_bytes, self._remote_ufrag)
@@ -86,6 +86,7 @@ class LiteAgent:
             path = self._known.add(base, address, self.selected)
             if stun.USE_CANDIDATE in message.attributes:
                 self.selected = path
+        return True
 
     def _answer(
         self,
