@@ -35,13 +35,15 @@ format: $(VENV)/dev.stamp
 # Continuous integration installs what the tests drive; elsewhere a missing one is a loud skip of its tests.
 APT := DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends
 browser:
-	@{ command -v chromium || command -v google-chrome; } >/dev/null && command -v npm >/dev/null || \
+	@{ command -v chromium || command -v google-chrome; } >/dev/null && \
+	command -v npm >/dev/null && command -v turnserver >/dev/null || \
 	if [ "$$CI" = true ] && [ "$$(id -u)" = 0 ]; then \
 		apt-get update -qq; \
 		command -v chromium >/dev/null || $(APT) chromium fonts-dejavu-core; \
 		command -v npm >/dev/null || $(APT) nodejs npm; \
+		command -v turnserver >/dev/null || $(APT) coturn; \
 	else \
-		echo "*** Chromium or npm is not installed: the tests with browsers will be skipped ***" >&2; \
+		echo "*** Chromium, npm or coturn is not installed: tests with browsers or relays will be skipped ***" >&2; \
 	fi
 
 $(BIN)/python:

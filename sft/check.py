@@ -11,8 +11,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Literal, NoReturn
 
-from sft.config import Config, split_listener
-from sft.errors import LocalError, SftError
+from sft.config import Config, IceUrl, split_listener
+from sft.errors import ConfigError, LocalError, SftError
 from sft.model import Drops
 from sft.plugin.interfaces import Finding, Receive
 from sft.plugin.manager import PluginManager
@@ -74,6 +74,7 @@ def findings(config: Config, manager: PluginManager) -> Iterator[Finding]:
     yield from _listener("server.operator_listen", config.server.operator_listen)
     if config.server.certificate:
         yield _certificate(config)
+    yield from _relays(config)
     yield from _hooks(manager)
     yield from _transports(config, manager)
 
@@ -116,6 +117,26 @@ def _certificate(config: Config) -> Finding:
     return Finding(
         expires > datetime.now(UTC), "server.certificate", f"{certificate}: valid until {expires:%Y-%m-%d}"
     )
+
+
+def _relays(config: Config) -> Iterator[Finding]:
+    for key, file in (
+        ("relay.secret_file", config.relay.secret_file),
+        ("turn.secret_file", config.turn.secret_file),
+    ):
+        if file:
+            try:
+                config.secret(key, file)
+                yield Finding(True, key, file)
+            except ConfigError as error:
+                yield Finding(False, key, str(error))
+    for text in config.relay.servers:
+        url = IceUrl.parse(text)
+        try:
+            found = socket.getaddrinfo(url.host, url.port)
+            yield Finding(True, "relay.servers", f"{url} is at {found[0][4][0]}")
+        except OSError as error:
+            yield Finding(False, "relay.servers", f"{url}: {error.strerror}")
 
 
 def _hooks(manager: PluginManager) -> Iterator[Finding]:

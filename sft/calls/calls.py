@@ -56,12 +56,17 @@ class Calls:
             for participant in list(call.participants.values()):
                 call.leave(participant, "server_stopped", now, silently=True)
 
-    def _connect(self, request: Connect, now: float) -> Reply:
+    def refusal(self, request: Connect) -> Refusal | None:
+        """Why this join would be refused before anything is opened for it."""
         call = self._calls.get(request.call)
         known = call is not None and request.participant in call.participants
-        refusal = None if known else self._refuse_newcomer(request, call)
+        return None if known else self._refuse_newcomer(request, call)
+
+    def _connect(self, request: Connect, now: float) -> Reply:
+        refusal = self.refusal(request)
         if refusal is not None:
             return Refused(refusal)
+        call = self._calls.get(request.call)
         if call is None:
             call = self._start(request, now)
         before = len(call.participants)

@@ -53,6 +53,7 @@ class Connection:
         self.transports: Sequence[Transport] = context.open_transports(receive, request.ice_servers)
         self._ends = [end for transport in self.transports for end in _ends(transport)]
         self.peer = context.make_peer(now)
+        self.peer.set_local(self._ends)
         context.routes[self.peer.ufrag] = receive
         self.join = JoinState(
             now, {Timer.SETUP: settings.offer_seconds, Timer.CONNECTION: settings.connect_seconds}
@@ -86,6 +87,11 @@ class Connection:
         """Of the selected path; empty while there is none."""
         return self._local.protocol if self._local is not None else ""
 
+    @property
+    def path_kind(self) -> str:
+        """Of our end of the selected path: ``host``, ``srflx`` or ``relay``; empty while there is none."""
+        return self._local.kind if self._local is not None else ""
+
     def offer(self, now: float) -> str:
         """The complete SDP offer (protocol section 3.4); nothing is trickled."""
         self.join.event(Event.OFFER, now)
@@ -101,7 +107,7 @@ class Connection:
                 pwd=self.peer.pwd,
                 fingerprint=self.peer.fingerprint,
                 candidates=candidates,
-                lite=True,
+                lite=self.peer.is_lite,
                 simulcast=self.request.simulcast,
                 audio_slots=self.endpoint.audio_slots,
                 video_slots=self.endpoint.video_slots,

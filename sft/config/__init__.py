@@ -6,30 +6,38 @@ file is a valid one.
 
 from __future__ import annotations
 
+from sft.config.ice_urls import IceUrl
 from sft.config.reading import parse_config, read_config, read_plugin_tables
 from sft.config.tables import (
     Config,
     CredentialsConfig,
+    IceConfig,
     LimitsConfig,
     LogConfig,
     MediaConfig,
     PluginsConfig,
+    RelayConfig,
     ServerConfig,
     TelemetryConfig,
     TimersConfig,
+    TurnConfig,
     split_listener,
 )
 
 __all__ = [
     "Config",
     "CredentialsConfig",
+    "IceConfig",
+    "IceUrl",
     "LimitsConfig",
     "LogConfig",
     "MediaConfig",
     "PluginsConfig",
+    "RelayConfig",
     "ServerConfig",
     "TelemetryConfig",
     "TimersConfig",
+    "TurnConfig",
     "parse_config",
     "read_config",
     "read_plugin_tables",

@@ -110,7 +110,7 @@ def _problems(error: BaseException, path: str) -> Iterator[str]:
     elif validator := re.fullmatch(r"'(\w+)' (must .*)", str(error), re.DOTALL):  # attrs' words
         yield f"{path}.{validator[1]}: {validator[2]}"
     else:
-        yield f"{path}: {error}"
+        yield f"{path}: {error}" if path else str(error)
 
 
 def _step(error: BaseException) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeVar
 import attrs
 from attrs.validators import ge
 
-from sft.errors import LocalError
+from sft.config.ice_urls import IceUrl
+from sft.errors import ConfigError, LocalError
 
 T = TypeVar("T")
 
@@ -47,6 +48,14 @@ def _are_networks(_: object, attribute: attrs.Attribute[tuple[str, ...]], value:
             raise ValueError(
                 f"{attribute.name!r} must list networks such as '10.0.0.0/8': {error}"
             ) from error
+
+
+def _are_ice_urls(_: object, attribute: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+    for url in value:
+        try:
+            IceUrl.parse(url)
+        except ValueError as error:
+            raise ValueError(f"{attribute.name!r} must list STUN and TURN servers: {error}") from error
 
 
 @attrs.frozen
@@ -145,6 +154,66 @@ class MediaConfig:
 
 
 @attrs.frozen
+class IceConfig:
+    """How the server and its clients find a network path to each other.
+
+    mode: `"lite"`: the server answers checks, which is enough when clients can reach its addresses; `"full"`:
+        it sends checks too, which `[relay]` needs
+    candidates: `"all"`: offer the addresses of the transports and of `[relay]`; `"relay"`: only relayed ones
+    """
+
+    mode: Literal["lite", "full"] = "lite"
+    candidates: Literal["all", "relay"] = "all"
+
+
+@attrs.frozen
+class RelayConfig:
+    """STUN and TURN servers through which the server itself can be reached. Needs `ice.mode = "full"`.
+
+    servers: such as `"turn:turn.example.net:3478?transport=udp"` (or `tcp`), `"turns:turn.example.net:5349"`
+        and `"stun:stun.example.net"`
+    username: for TURN; with `secret_file`: a name to put into the user names that are made
+    password: for TURN
+    secret_file: file whose first word is the secret shared with the TURN servers (coturn's
+        `use-auth-secret`), from which passwords are made
+    ca_file: PEM file with the certificates to trust in `turns` servers; empty: the system's
+    from_clients: whether servers that clients name when they join are used too: `"no"`; `"public"`: those at
+        public addresses; `"any"`: also those in networks that only this machine may reach
+    wait_seconds: longest time a join waits for these servers
+    """
+
+    servers: tuple[str, ...] = attrs.field(default=(), validator=_are_ice_urls)
+    username: str = ""
+    password: str = attrs.field(default="", repr=False)
+    secret_file: str = ""
+    ca_file: str = ""
+    from_clients: Literal["no", "public", "any"] = "no"
+    wait_seconds: float = attrs.field(default=2.0, validator=ge(0.1))
+
+    @property
+    def is_used(self) -> bool:
+        return bool(self.servers) or self.from_clients != "no"
+
+
+@attrs.frozen
+class TurnConfig:
+    """TURN servers for the web client, each time with credentials that soon expire.
+
+    servers: such as `"turn:turn.example.net:3478"`; the web client of this server asks for them at `/ice`
+    secret_file: file whose first word is the secret shared with the TURN servers (coturn's `use-auth-secret`)
+    lifetime_seconds: how long the credentials are good for; calls that have begun go on
+    """
+
+    servers: tuple[str, ...] = attrs.field(default=(), validator=_are_ice_urls)
+    secret_file: str = ""
+    lifetime_seconds: int = attrs.field(default=43200, validator=ge(60))
+
+    def __attrs_post_init__(self) -> None:
+        if self.servers and not self.secret_file:
+            raise ValueError("'secret_file' must be given with 'servers'")
+
+
+@attrs.frozen
 class CredentialsConfig:
     """Who may join.
 
@@ -200,6 +269,9 @@ class Config:
     limits: LimitsConfig = attrs.field(factory=LimitsConfig)
     timers: TimersConfig = attrs.field(factory=TimersConfig)
     media: MediaConfig = attrs.field(factory=MediaConfig)
+    ice: IceConfig = attrs.field(factory=IceConfig)
+    relay: RelayConfig = attrs.field(factory=RelayConfig)
+    turn: TurnConfig = attrs.field(factory=TurnConfig)
     credentials: CredentialsConfig = attrs.field(factory=CredentialsConfig)
     log: LogConfig = attrs.field(factory=LogConfig)
     telemetry: TelemetryConfig = attrs.field(factory=TelemetryConfig)
@@ -211,6 +283,12 @@ class Config:
     plugin_tables: Mapping[str, Any] = attrs.field(factory=dict)
     """``[plugins.NAME]`` as instances of the plugins' classes."""
 
+    def __attrs_post_init__(self) -> None:
+        if self.relay.is_used and self.ice.mode != "full":
+            raise ValueError("ice.mode: must be 'full' when [relay] is used")
+        if self.ice.candidates == "relay" and not self.relay.is_used:
+            raise ValueError("ice.candidates: must not be 'relay' without [relay]")
+
     def table(self, cls: type[T]) -> T:
         """A plugin's own table, by the class it gave to ``sft_config_table``."""
         for table in self.plugin_tables.values():
@@ -221,6 +299,17 @@ class Config:
     def with_tables(self, **tables: object) -> Config:
         """A copy with these plugin tables, by plugin name: for the tests of plugins."""
         return attrs.evolve(self, plugin_tables={**self.plugin_tables, **tables})
+
+    def secret(self, key: str, file: str) -> str:
+        """The first word of a secret file; ``key`` names it in the ``ConfigError``."""
+        path = self.path(file)
+        try:
+            return path.read_text(encoding="utf-8").split(maxsplit=1)[0]
+        except (OSError, UnicodeDecodeError, IndexError) as error:
+            reason = "it is empty" if isinstance(error, IndexError) else error
+            raise ConfigError(
+                f"{self.file or 'configuration'}: {key}: {path} cannot be used: {reason}"
+            ) from error
 
     def path(self, text: str) -> Path:
         """A path of the configuration: relative ones start at the folder of the file."""

@@ -82,6 +82,8 @@ class ParticipantSnapshot:
     """The data channel is open."""
     transport: str = ""
     """Protocol of the selected path, ``udp`` or ``tcp``; empty while there is none."""
+    path: str = ""
+    """Of the server's end: ``host``, ``srflx`` or ``relay``."""
     remote: str = ""
     """Remote address of the selected path, as ``host:port``."""
     age_seconds: float = 0.0

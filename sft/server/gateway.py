@@ -7,6 +7,7 @@ credentials, places a new call, and turns the worker's reply into the message th
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -32,6 +33,7 @@ from sft.errors import BadPacket, LocalError
 from sft.model import Drop, WorkerLoad
 from sft.plugin.manager import PluginManager
 from sft.plugin.values import AuthRequest, DrainState, PlacementRequest
+from sft.server.ice_servers import IceServers
 from sft.server.limits import JoinRate
 from sft.signalling.messages import ConfConn, Message, Setup, Status, Update, decode_untrusted, encode
 from sft.signalling.replies import confconn_ack, confconn_refusal, setup_offer, update_offer
@@ -77,6 +79,8 @@ class Gateway:
         self._placed: dict[str, int] = {}
         self._live: set[str] = set()
         self._rate = JoinRate(config.limits.joins_per_address_per_second, config.limits.joins_burst)
+        self._ice_rate = JoinRate(config.limits.joins_per_address_per_second, config.limits.joins_burst)
+        self._ice_servers = IceServers(config)
         self._blocked = VersionBlockList.parse(config.limits.blocked_versions)
         self._log = structlog.get_logger("gateway")
         self.outcomes: Counter[str] = Counter()
@@ -113,6 +117,20 @@ class Gateway:
             response = self._reject("worker_failed", 503, "the worker went away", retry_after=1)
         return response
 
+    def ice(self, call: str, body: bytes, address: str) -> Response:
+        """Answer ``POST /ice/<call>``: TURN servers for whoever may join with this CONFCONN."""
+        try:
+            message = decode_untrusted(body, self._config.limits.body_bytes)
+            if len(call) > MAX_CALL_ID or not isinstance(message, ConfConn):
+                raise BadPacket(Drop.MESSAGE_UNEXPECTED, "only a CONFCONN is expected here")
+        except BadPacket as bad:
+            return self._reject("bad_request", 400, str(bad))
+        refusal = self._admit(call, message, address, self._ice_rate)
+        if refusal is not None:
+            return refusal
+        self.outcomes["ice_servers"] += 1
+        return Response(200, self._ice_servers.as_json(message.src_userid, time.time()), json=True)
+
     async def loads(self) -> list[WorkerLoad]:
         """How each worker is."""
         loads = [await worker.handle(Ask()) for worker in self._workers.values()]
@@ -138,11 +156,24 @@ class Gateway:
 
     async def _connect(self, call: str, message: ConfConn, address: str) -> Response:
         """CONFCONN: version, rate, credentials, placement, offer."""
+        refusal = self._admit(call, message, address, self._rate)
+        if refusal is not None:
+            return refusal
+        worker = await self._place(call, message, address)
+        if worker is None:
+            return self._reject("draining", 503, "this server takes no new calls", retry_after=30)
+        reply = await worker.handle(_connect_request(call, message, address))
+        if isinstance(reply, Refused) and call not in self._live:
+            self._placed.pop(call, None)
+        return self._offer_or_refuse(call, message, reply)
+
+    def _admit(self, call: str, message: ConfConn, address: str, rate: JoinRate) -> Response | None:
+        """Version, rate, credentials; None: welcome."""
         if not message.src_userid or not message.src_clientid:
             return self._reject("bad_request", 400, "src_userid and src_clientid are required")
         if self._blocked.is_blocked(message.toolver):
             return self._refuse(call, "version_blocked", Status.CLIENT_BLOCKED)
-        if not self._rate.allow(address, trio.current_time()):
+        if not rate.allow(address, trio.current_time()):
             return self._reject("too_many_joins", 429, "too many joins from this address", retry_after=1)
         starting = call not in self._placed
         verdict = self._manager.authorize(
@@ -160,13 +191,7 @@ class Gateway:
         if not verdict.allowed:
             self._log.info("not_authorized", call=call, address=address, reason=verdict.reason)
             return self._refuse(call, "not_authorized", Status(int(verdict.status)))
-        worker = await self._place(call, message, address)
-        if worker is None:
-            return self._reject("draining", 503, "this server takes no new calls", retry_after=30)
-        reply = await worker.handle(_connect_request(call, message, address))
-        if isinstance(reply, Refused) and call not in self._live:
-            self._placed.pop(call, None)
-        return self._offer_or_refuse(call, message, reply)
+        return None
 
     async def _answer(self, call: str, message: Setup | Update) -> Response:
         worker = self._workers.get(self._placed.get(call, -1))

@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 from sft.config import Config, split_listener
 from sft.errors import TransportError
 from sft.server.gateway import Gateway
+from sft.server.gateway import Response as Answer
 
 
 class BodyTooLarge(Exception):
@@ -27,23 +28,35 @@ class BodyTooLarge(Exception):
 
 
 def public_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) -> Starlette:
-    """The clients' listener: ``/sft/...`` and what plugins add."""
+    """The clients' listener: ``/sft/...``, ``/ice/...`` and what plugins add."""
     proxies = tuple(ipaddress.ip_network(network) for network in config.server.trusted_proxies)
 
-    async def post(request: Request) -> Response:
+    async def read(request: Request) -> bytes | Response:
         try:
             with trio.fail_after(config.limits.body_seconds):
-                body = await _read_body(request, config.limits.body_bytes)
+                return await _read_body(request, config.limits.body_bytes)
         except BodyTooLarge:
             gateway.outcomes["body_too_large"] += 1
             return _closing("the body is too long", 413)
         except trio.TooSlowError:
             gateway.outcomes["body_too_slow"] += 1
             return _closing("the body came too slowly", 408)
-        answer = await gateway.post(request.path_params["call"], body, client_address(request, proxies))
-        headers = {} if answer.retry_after is None else {"retry-after": str(answer.retry_after)}
-        kind = "application/json" if answer.json else "text/plain"
-        return Response(answer.body, answer.status, headers, media_type=kind)
+
+    async def post(request: Request) -> Response:
+        body = await read(request)
+        if isinstance(body, Response):
+            return body
+        call, address = request.path_params["call"], client_address(request, proxies)
+        return _to_http(await gateway.post(call, body, address))
+
+    async def ice(request: Request) -> Response:
+        body = await read(request)
+        if isinstance(body, Response):
+            return body
+        call, address = request.path_params["call"], client_address(request, proxies)
+        response = _to_http(gateway.ice(call, body, address))
+        response.headers["cache-control"] = "no-store"
+        return response
 
     async def status(request: Request) -> Response:
         loads = await gateway.loads()
@@ -59,6 +72,7 @@ def public_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) ->
         Route("/sft/status", status),
         Route("/sft/url", url),
         Route("/sft/{call:str}", post, methods=["POST"]),
+        Route("/ice/{call:str}", ice, methods=["POST"]),
     ]
     cors = Middleware(
         CORSMiddleware,
@@ -155,6 +169,12 @@ async def _read_body(request: Request, limit: int) -> bytes:
     except ClientDisconnect:
         return b""
     return bytes(body)
+
+
+def _to_http(answer: Answer) -> Response:
+    headers = {} if answer.retry_after is None else {"retry-after": str(answer.retry_after)}
+    kind = "application/json" if answer.json else "text/plain"
+    return Response(answer.body, answer.status, headers, media_type=kind)
 
 
 def _closing(text: str, status: int) -> Response:

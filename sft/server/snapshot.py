@@ -97,6 +97,7 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
         client=participant.id.client,
         connected=connection.established,
         transport=connection.protocol,
+        path=connection.path_kind,
         remote=connection.remote,
         age_seconds=now - connection.made_at,
         silent_seconds=now - connection.last_alive,

@@ -16,22 +16,24 @@ import trio
 
 from sft.calls.calls import Calls
 from sft.calls.context import Context, Settings
-from sft.calls.requests import Ask, Reply, Request
+from sft.calls.requests import Ask, Connect, Reply, Request
 from sft.calls.timers import TimerHeap
 from sft.config import Config
 from sft.errors import TransportError
 from sft.forwarding.engine import PythonEngine
-from sft.model import Drops, IceServer, WorkerLoad
+from sft.model import Drops, IceServer, RandomBytes, WorkerLoad
 from sft.plugin.interfaces import Receive, Transport, TransportFactory
 from sft.plugin.manager import PluginManager
 from sft.plugin.values import Snapshot
 from sft.server.lag import LoopLag
 from sft.server.observer import HookObserver
 from sft.server.pump import Pump
+from sft.server.relay import Relays
+from sft.server.relay_transport import RelayTransport
 from sft.server.services import WorkerServices
 from sft.server.snapshot import Snapshots
 from sft.webrtc.dtls import DtlsContext
-from sft.webrtc.ice import LiteAgent
+from sft.webrtc.ice import FullAgent, IceAgent, LiteAgent
 from sft.webrtc.peer import Peer
 from sft.webrtc.sctp import SctpAssociation
 
@@ -52,6 +54,8 @@ class Worker:
         self.factories: Sequence[TransportFactory] = manager.transports(config, self.services)
         warm_up(trio.current_time())
         dtls = DtlsContext(manager.dtls_identity(), manager.srtp_profiles())
+        self.relays = Relays(config, self.pump, self.timers, self.drops) if config.relay.is_used else None
+        self._relayed: list[RelayTransport] = []  # for the join that is being answered
         self.context = Context(
             settings=settings_of(config),
             timers=self.timers,
@@ -60,7 +64,7 @@ class Worker:
             drops=self.drops,
             random=os.urandom,
             wall=lambda now: time.time() + (now - trio.current_time()),
-            make_peer=partial(_make_peer, dtls),
+            make_peer=partial(_make_peer, dtls, FullAgent if config.ice.mode == "full" else LiteAgent),
             open_transports=self._open_transports,
             routes=self.services.routes,
         )
@@ -78,7 +82,19 @@ class Worker:
         """Answer one request of the gateway."""
         if isinstance(request, Ask):
             return self.load()
+        if self.relays is not None and isinstance(request, Connect) and self.calls.refusal(request) is None:
+            return self._handle_with(await self.relays.open(request), request)
         return self.calls.handle(request, trio.current_time())
+
+    def _handle_with(self, relayed: list[RelayTransport], request: Connect) -> Reply:
+        """What the connection does not take is given back."""
+        self._relayed = relayed
+        try:
+            return self.calls.handle(request, trio.current_time())
+        finally:
+            unclaimed, self._relayed = self._relayed, []
+            for transport in unclaimed:
+                transport.close()
 
     def load(self) -> WorkerLoad:
         return WorkerLoad(
@@ -120,17 +136,27 @@ class Worker:
             self.on_snapshot(self.snapshots.take())
 
     def _open_transports(self, receive: Receive, ice_servers: Sequence[IceServer]) -> Sequence[Transport]:
-        """One transport of each kind; a kind that has none left only counts if it is the last."""
+        """One transport of each kind, and what relays gave; a kind that has none left only counts if it
+        is the last."""
+        only_relayed = self._config.ice.candidates == "relay"
         transports: list[Transport] = []
         failure: TransportError | None = None
-        for factory in self.factories:
+        for factory in () if only_relayed else self.factories:
             try:
                 transports.append(factory.open(receive))
             except TransportError as error:
                 failure = error
                 self._log.warning("transport_unavailable", transport=factory.name, reason=str(error))
-        if not transports:
-            raise failure or TransportError("no transport plugin is loaded")
+        relayed, self._relayed = self._relayed, []
+        for relay in relayed:
+            relay.claim(receive, only_relayed=only_relayed)
+        transports += relayed
+        if not any(transport.candidates for transport in transports):
+            for transport in transports:
+                transport.close()
+            raise failure or TransportError(
+                "no relay gave an address" if only_relayed else "no transport plugin is loaded"
+            )
         return transports
 
     def _internal_error(self, error: BaseException) -> None:
@@ -161,5 +187,5 @@ def warm_up(now: float) -> None:
     SctpAssociation(os.urandom, now, is_server=True)
 
 
-def _make_peer(dtls: DtlsContext, now: float) -> Peer:
-    return Peer(context=dtls, ice=LiteAgent(random=os.urandom), random=os.urandom, now=now)
+def _make_peer(dtls: DtlsContext, agent: Callable[[RandomBytes], IceAgent], now: float) -> Peer:
+    return Peer(context=dtls, ice=agent(os.urandom), random=os.urandom, now=now)

@@ -65,9 +65,10 @@ def headers(server_url: str = "") -> dict[str, str]:
     }
 
 
-def file_route(path: str, file: Path, common: dict[str, str]) -> Route:
-    """A route that serves one file from memory, with an ETag and thus 304 for whoever has it already."""
-    content = file.read_bytes()
+def file_route(path: str, file: Path, common: dict[str, str], content: bytes | None = None) -> Route:
+    """A route that serves one file (or ``content`` as such a file) from memory, with an ETag and thus 304
+    for whoever has it already."""
+    content = file.read_bytes() if content is None else content
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
     async def serve(request: Request) -> Response:
@@ -81,14 +82,20 @@ def file_route(path: str, file: Path, common: dict[str, str]) -> Route:
     return Route(path, serve, methods=["GET", "HEAD"])
 
 
-def routes(server_url: str = "") -> list[Route]:
-    """All files under ``/static/``, and the page itself at ``/`` and ``/c/<call name>``."""
+def routes(server_url: str = "", *, turn: bool = False) -> list[Route]:
+    """All files under ``/static/``, and the page itself at ``/`` and ``/c/<call name>``. ``turn``: have the
+    page ask for TURN servers."""
     common = headers(server_url)
     page = STATIC / "index.html"
+    content = page.read_bytes()
+    if turn:
+        content = content.replace(
+            b'<meta name="sft-turn" content="">', b'<meta name="sft-turn" content="yes">'
+        )
     files = sorted(file for file in STATIC.rglob("*") if file.suffix in TYPES)
     return [
-        file_route("/", page, common),
-        file_route("/c/{name}", page, common),
+        file_route("/", page, common, content),
+        file_route("/c/{name}", page, common, content),
         *(file_route(f"/static/{file.relative_to(STATIC).as_posix()}", file, common) for file in files),
     ]
 
@@ -98,4 +105,4 @@ def sft_http_routes(config: Config, services: GatewayServices) -> Sequence[HttpR
     """Serves the web client unless ``[server] web_client`` is off."""
     if not config.server.web_client:
         return []
-    return [HttpRoutes("public", routes(config.server.url))]
+    return [HttpRoutes("public", routes(config.server.url, turn=bool(config.turn.servers)))]

@@ -7,6 +7,7 @@ reads ``events()`` and looks at ``deadline`` again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -16,7 +17,7 @@ from sft.model import Address, Candidate, Drop, RandomBytes
 from sft.webrtc.demux import Kind, classify
 from sft.webrtc.dtls import DtlsContext, DtlsSession
 from sft.webrtc.events import ChannelOpen, Closed, Connected, Message, PathSelected, PeerEvent
-from sft.webrtc.ice import IceAgent, Path
+from sft.webrtc.ice import IceAgent, LocalEnd, Path
 from sft.webrtc.sctp import SctpAssociation
 
 if TYPE_CHECKING:
@@ -91,6 +92,11 @@ class Peer:
         return self._ice.pwd
 
     @property
+    def is_lite(self) -> bool:
+        """Whether our ICE agent only answers checks, for the offer."""
+        return self._ice.is_lite
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of our certificate, for the offer."""
         return self._context.identity.fingerprint
@@ -124,6 +130,10 @@ class Peer:
         """What happened; drains."""
         events, self._events = self._events, []
         return events
+
+    def set_local(self, ends: Sequence[LocalEnd]) -> None:
+        """From where ICE may send checks. Before :meth:`set_remote`."""
+        self._ice.set_local(ends)
 
     def set_remote(self, remote: RemoteParameters, now: float) -> None:
         """Take the SDP answer. May come before, during or after the DTLS handshake."""

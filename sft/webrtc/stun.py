@@ -166,16 +166,31 @@ def _pack_host(host: str) -> bytes:
 
 def read_xor_address_untrusted(value: bytes, transaction: bytes) -> tuple[str, int]:
     """(host, port) from the value of XOR-MAPPED-ADDRESS."""
+    if len(value) > _HEADER_LENGTH:
+        raise BadPacket(Drop.STUN_MALFORMED, "an address attribute")
+    mask = b"\0\0" + _MAGIC[:2] + _MAGIC + transaction
+    return read_address_untrusted(bytes(a ^ b for a, b in zip(value, mask, strict=False)))
+
+
+def read_address_untrusted(value: bytes) -> tuple[str, int]:
+    """(host, port) from the value of MAPPED-ADDRESS and its like (RFC 8489 section 14.1)."""
     if len(value) not in (8, 20) or value[1] != (1 if len(value) == 8 else 2):
-        raise BadPacket(Drop.STUN_MALFORMED, "XOR-MAPPED-ADDRESS")
-    packed = bytes(a ^ b for a, b in zip(value[4:], _MAGIC + transaction, strict=False))
-    host = IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
-    return str(host), _U16.unpack_from(value, 2)[0] ^ 0x2112
+        raise BadPacket(Drop.STUN_MALFORMED, "an address attribute")
+    host = IPv4Address(value[4:]) if len(value) == 8 else IPv6Address(value[4:])
+    return str(host), _U16.unpack_from(value, 2)[0]
 
 
 def error_code(code: int, reason: str) -> tuple[int, bytes]:
     """The ERROR-CODE attribute, ready for :func:`write` (RFC 8489 section 14.8)."""
     return ERROR_CODE, bytes((0, 0, code // 100, code % 100)) + reason.encode()
+
+
+def read_error_code_untrusted(message: StunMessage) -> int:
+    """300 to 699 from ERROR-CODE (RFC 8489 section 14.8)."""
+    value = message.attributes.get(ERROR_CODE, b"")
+    if len(value) < 4 or not 3 <= value[2] & 7 <= 6 or value[3] > 99:
+        raise BadPacket(Drop.STUN_MALFORMED, "ERROR-CODE")
+    return (value[2] & 7) * 100 + value[3]
 
 
 def unknown_attributes(kinds: Sequence[int]) -> tuple[int, bytes]:

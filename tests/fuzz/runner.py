@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))  # support.*
 TARGETS = tuple(sorted(path.stem.removeprefix("fuzz_") for path in HERE.glob("fuzz_*.py")))
 
 PARSERS = {
     "framing": ["plugins/transport_tcp/sft_transport_tcp/framing.py"],
-    "stun": ["sft/webrtc/stun.py", "sft/webrtc/ice.py"],
+    "stun": ["sft/webrtc/stun.py", "sft/webrtc/ice/lite.py", "sft/webrtc/ice/agent.py"],
+    "ice": ["sft/webrtc/ice/full.py", "sft/webrtc/ice/checklist.py", "sft/webrtc/ice/states.py"],
+    "turn": ["sft/webrtc/turn.py", "sft/webrtc/turn_messages.py", "sft/webrtc/turn_stream.py"],
     "rtp": ["sft/webrtc/rtp.py"],
     "rtcp": ["sft/webrtc/rtcp.py", "sft/webrtc/twcc.py"],
     "sdp": ["sft/signalling/answer.py", "sft/signalling/sdp.py"],
@@ -108,7 +111,6 @@ def main() -> None:
         "--coverage", action="store_true", help="report the lines of the parsers that were reached"
     )
     options = parser.parse_args()
-    sys.path.insert(0, str(HERE.parent))
     for target in options.targets:
         if options.coverage:
             _run_with_coverage(target, options.count, options.seed)

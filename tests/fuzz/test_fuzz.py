@@ -21,8 +21,8 @@ COUNT = {"sctp": 3_000}
 
 
 def test_every_parser_of_network_input_has_a_target() -> None:
-    targets = {"framing", "messages", "rtcp", "rtp", "sctp", "sdp", "stun"}
-    assert set(runner.TARGETS) == targets == set(runner.PARSERS)
+    expected = {"framing", "ice", "messages", "rtcp", "rtp", "sctp", "sdp", "stun", "turn"}
+    assert set(runner.TARGETS) == expected == set(runner.PARSERS)
 
 
 @pytest.mark.parametrize("target", runner.TARGETS)

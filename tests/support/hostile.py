@@ -70,7 +70,7 @@ def holdings(participant: Participant, world: World) -> dict[str, int]:
         "packets repeated": sum(len(slot.repeated) for slot in endpoint.slots.values()),
         "transport-wide arrivals": len(endpoint.transport._arrivals) + len(endpoint.transport.pending),
         "keyframe wishes": len(call.table.gate._wishes),
-        "paths": len(ice._paths),
+        "paths": len(ice._known),
         "DTLS records": len(dtls._inbox) + len(dtls._outbox),
         "SCTP streams": len(transport._inbound_streams),
         "SCTP chunks held": sum(len(stream.reassembly) for stream in transport._inbound_streams.values()),

@@ -26,6 +26,11 @@ export function serverUrl() {
   return document.querySelector('meta[name="sft-server"]').content || location.origin;
 }
 
+/** Whether the SFT has TURN servers for us. */
+export function hasTurn() {
+  return document.querySelector('meta[name="sft-turn"]').content === 'yes';
+}
+
 /** Name of the call in the address, or '' on the landing page. */
 export function callName(url = location) {
   const path = /\/c\/([^/]+)\/?$/.exec(url.pathname);

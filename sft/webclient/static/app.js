@@ -1,6 +1,6 @@
 /** The page: start page, the screen before the call, the call, the end. See address.js for options. */
 
-import { callName, callUrl, login, options as readOptions, randomName, serverUrl, takeSecret } from './address.js';
+import { callName, callUrl, hasTurn, login, options as readOptions, randomName, serverUrl, takeSecret } from './address.js';
 import { CallScreen } from './call.js';
 import { announce, byId, show } from './dom.js';
 import { LocalDevices } from './local-devices.js';
@@ -60,6 +60,7 @@ async function call() {
     name: yourName,
     approve: (participant) => hooks.forced || participant.sealed === 'open',
     logFrames: options.synthetic,
+    turn: hasTurn(),
     ...login(),
   });
   byId('about-code').textContent = client.verificationCode;

@@ -68,6 +68,7 @@ export class SftClient extends EventTarget {
    *     hear and see; by default those who hold our secret
    * @param {number} [options.videoStreams] how many videos to be offered at a time, 0 to 32
    * @param {RTCIceServer[]} [options.iceServers]
+   * @param {boolean} [options.turn] ask the server for more of them
    * @param {string} [options.username] and credential: if the server asks for them
    * @param {boolean} [options.logFrames] keep the list of used KIDs and counters (for tests)
    */
@@ -248,11 +249,13 @@ export class SftClient extends EventTarget {
 
   /** Ends with the first CONFPART on the new connection. */
   async #exchange(update) {
-    const connection = new Connection(++this.#connections, newKid(), this.#crypto, this.#options.iceServers);
+    const request = this.#messages.confConn(update, { ...this.#options, version: VERSION });
+    const given = this.#options.turn ? await this.#server.iceServers(request) : [];
+    const iceServers = [...this.#options.iceServers, ...given];
+    const connection = new Connection(++this.#connections, newKid(), this.#crypto, iceServers);
     connection.addEventListener('message', ({ detail }) => this.#receive(connection, detail));
     connection.addEventListener('lost', ({ detail }) => this.#lost(connection, detail));
     try {
-      const request = this.#messages.confConn(update, { ...this.#options, version: VERSION });
       await connection.establish(this.#server, this.#messages, request, this.#media);
       if (this.isOver) throw new SftError('left');
       await this.#use(connection);

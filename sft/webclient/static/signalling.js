@@ -36,14 +36,26 @@ export class SftError extends Error {
 export class Server {
   #base;
   #path;
+  #icePath;
 
   constructor(base, callId) {
     this.#base = base;
     this.#path = `sft/${callId}`;
+    this.#icePath = `ice/${callId}`;
   }
 
-  #url(base) {
-    return new URL(this.#path, `${base.replace(/\/$/, '')}/`);
+  #url(base, path = this.#path) {
+    return new URL(path, `${base.replace(/\/$/, '')}/`);
+  }
+
+  /** TURN servers for whoever may join with this CONFCONN. None are no failure: there may be a direct way. */
+  async iceServers(confConn) {
+    try {
+      const { iceServers } = await postMessage(this.#url(this.#base, this.#icePath), confConn);
+      return Array.isArray(iceServers) ? iceServers : [];
+    } catch {
+      return [];
+    }
   }
 
   /**
