@@ -47,11 +47,12 @@ def paths(server: Server) -> list[tuple[str, str]]:
 
 
 def candidates(server: Server) -> list[str]:
-    """The kinds of candidate in an offer."""
+    """The kinds of UDP candidate in an offer."""
     offer = server.post_json("/sft/" + (call := new_id()), confconn(call, "ann", toolver="9.0.0", vstreams=0))
     lines = offer.json()["sdp"].split("\r\n")
     assert "a=ice-lite" not in lines
-    return [line.split()[7] for line in lines if line.startswith("a=candidate:")]
+    found = [line.split() for line in lines if line.startswith("a=candidate:")]
+    return [words[7] for words in found if words[2].lower() == "udp"]
 
 
 def talk(server: Server, clients: ClientPool) -> None:
