@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 import pytest
 
 from sft.calls.requests import Accepted, Offered
+from sft.model import IceServer
+from sft.plugin import Receive, Transport
 from sft.signalling.answer import read_answer_untrusted
 from support.door import Door
 from support.rtcp import asks_for_keyframe, read_compounds
@@ -234,3 +237,20 @@ def test_checklist_14_a_join_that_is_not_finished_expires_in_ten_seconds(world: 
 def test_checklist_17_the_time_of_a_list_is_unix_time_in_milliseconds(world: World) -> None:
     (ann,) = world.join("ann")
     assert int(ann.of_type("CONFPART")[0]["timestamp"]) == int((WALL + BEGIN) * 1000)
+
+
+async def test_turn_servers_of_confconn_reach_the_transports(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Section 2.4.1; a transport may reach the client through them."""
+    given: list[Sequence[IceServer]] = []
+    real = world.context.open_transports
+
+    def spy(receive: Receive, ice_servers: Sequence[IceServer]) -> Sequence[Transport]:
+        given.append(ice_servers)
+        return real(receive, ice_servers)
+
+    monkeypatch.setattr(world.context, "open_transports", spy)
+    turn = {"urls": "turn:198.51.100.9:3478?transport=udp", "username": "u", "credential": "c"}
+    await Door(world).post(world.client("ann"), confconn(CALL, "ann", ice_servers=[turn]))
+    assert [list(one) for one in given] == [[IceServer(turn["urls"], "u", "c")]]
