@@ -35,6 +35,7 @@ def run(file: Path | None) -> None:
     """Run an instance until it is told to stop.
 
     SIGTERM drains: no new calls, exit when the last one is over. SIGINT stops at once.
+    SIGHUP reads certificate, key and secret anew.
     """
     from sft.config.logs import configure_logging
     from sft.plugin.manager import prepare

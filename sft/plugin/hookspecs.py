@@ -461,3 +461,24 @@ def sft_draining(state: DrainState) -> None:
         def sft_draining(state: DrainState) -> None:
             consul.set_health("passing" if state is DrainState.RUNNING else "critical")
     """
+
+
+@hookspec
+def sft_reload(config: Config) -> None:
+    """The operator asks for changed files to be read anew, by SIGHUP: secrets, certificates, lists.
+
+    config: the whole configuration, as ``sft_configure`` got it; its file is not read again.
+
+    What cannot be used now must not replace what is in use: log it and keep the old.
+
+    When: at each SIGHUP. Where: the gateway, in its main task.
+
+    A fault *is skipped*.
+
+    Example::
+
+        @hookimpl
+        def sft_reload(config: Config) -> None:
+            banned.clear()
+            banned.update(config.path("banned.txt").read_text().split())
+    """

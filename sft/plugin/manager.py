@@ -52,6 +52,7 @@ NOTIFICATIONS = frozenset(
         "sft_participant_left",
         "sft_snapshot",
         "sft_draining",
+        "sft_reload",
     }
 )
 """Hooks that tell and do not ask: :meth:`PluginManager.notify` calls them."""

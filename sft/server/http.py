@@ -7,7 +7,6 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import hypercorn.config
 import hypercorn.trio
 import trio
 from starlette.applications import Starlette
@@ -21,6 +20,7 @@ from sft.config import Config, split_listener
 from sft.errors import TransportError
 from sft.server.gateway import Gateway
 from sft.server.gateway import Response as Answer
+from sft.server.listener import ListenerConfig
 
 
 class BodyTooLarge(Exception):
@@ -107,10 +107,10 @@ def open_listener(listen: str) -> socket.socket:
 
 def hypercorn_config(
     listener: socket.socket, header_seconds: float, certificate: str = "", key: str = ""
-) -> hypercorn.config.Config:
+) -> ListenerConfig:
     """A listener of ours; takes over the socket. hypercorn's keep-alive timeout runs from the opening
     of a connection to the end of a request's headers, so it also is the deadline for slow headers."""
-    config = hypercorn.config.Config()
+    config = ListenerConfig()
     config.bind = [f"fd://{listener.detach()}"]
     config.keep_alive_timeout = header_seconds
     config.ssl_handshake_timeout = header_seconds
@@ -128,7 +128,7 @@ def hypercorn_config(
 
 async def serve(
     app: Starlette,
-    config: hypercorn.config.Config,
+    config: ListenerConfig,
     stop: Callable[[], Awaitable[None]],
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:

@@ -14,6 +14,7 @@ from sft.plugin.manager import PluginManager
 from sft.plugin.values import DrainState
 from sft.server.gateway import Gateway
 from sft.server.http import hypercorn_config, open_listener, operator_app, public_app, serve
+from sft.server.reload import reload_on_sighup
 from sft.server.services import InstanceServices
 from sft.server.worker import Worker
 
@@ -52,19 +53,21 @@ async def _serve(
     stop = trio.Event()
     services = InstanceServices(workers=1, snapshots=lambda: [worker.snapshots.newest])
     routes = manager.http_routes(config, services)
+    public_listener = hypercorn_config(
+        public,
+        config.limits.header_seconds,
+        str(config.path(config.server.certificate)) if config.server.certificate else "",
+        str(config.path(config.server.key)) if config.server.key else "",
+    )
     async with trio.open_nursery() as nursery:
+        await nursery.start(reload_on_sighup, config, manager, public_listener)
         await nursery.start(worker.run)
         manager.run(nursery, services)
         async with trio.open_nursery() as listeners:
             urls: list[str] = await listeners.start(
                 serve,
                 public_app(config, gateway, routes.public),
-                hypercorn_config(
-                    public,
-                    config.limits.header_seconds,
-                    str(config.path(config.server.certificate)) if config.server.certificate else "",
-                    str(config.path(config.server.key)) if config.server.key else "",
-                ),
+                public_listener,
                 stop.wait,
             )
             await listeners.start(

@@ -150,3 +150,19 @@ def test_the_life_of_calls_is_logged(builtin_manager: PluginManager) -> None:
 def test_builtin_plugins_can_be_replaced(tmp_path: Path) -> None:
     manager = PluginManager.load(parse_config('[plugins]\nallow = []\nblock = ["log", "dtls"]'))
     assert [one.name for one in manager.describe()] == ["credentials", "placement", "srtp", "webclient"]
+
+
+def test_a_secret_is_read_anew_and_the_old_one_kept_if_there_is_none(
+    guarded: PluginManager, tmp_path: Path
+) -> None:
+    config = parse_config('[credentials]\nsecret_file = "secret"', tmp_path / "sft.toml")
+    old, new = with_credentials(2**40), with_credentials(2**40, secret="another")
+    (tmp_path / "secret").write_text("another")
+    guarded.notify("sft_reload", config=config)
+    assert [guarded.authorize(one).allowed for one in (old, new)] == [False, True]
+    (tmp_path / "secret").unlink()
+    with structlog.testing.capture_logs() as lines:
+        guarded.notify("sft_reload", config=config)
+    assert [line["event"] for line in lines] == ["secret_kept"]
+    assert [guarded.authorize(one).allowed for one in (old, new)] == [False, True]
+    assert not guarded.faults

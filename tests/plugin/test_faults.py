@@ -43,6 +43,7 @@ NOTICES: dict[str, dict[str, object]] = {
     "sft_roster_changed": {"call": "c", "roster": ROSTER, "reason": "joined"},
     "sft_snapshot": {"snapshot": object()},
     "sft_draining": {"state": "draining"},
+    "sft_reload": {"config": Config()},
 }
 
 

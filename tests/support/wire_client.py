@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -116,6 +117,8 @@ class WireCall:
         opened = harness.ask(name, "open", sft=sft, **options)
         self.conversation: str = opened["conversation"]
         self.clients: Sequence[Wire] = [Wire(**client) for client in opened["clients"]]
+        self.strangers: Sequence[Wire] = [Wire(**one) for one in opened["strangers"]]
+        """Members of the conversation whom the test itself brings into the call (``strangers=7``)."""
         self.joined: list[Wire] = []
 
     def do(self, client: Wire, action: str, **options: Any) -> Any:
@@ -200,17 +203,24 @@ class WireCall:
     def sees(self, viewer: Wire, sender: Wire, hue: int) -> bool:
         """Frames were decoded on the very track the library gave the sender, and they have the colour."""
         look = self.look(viewer)
-        element = look["summary"]["videoElements"].get(sender.key)
         seen = look["summary"]["seen"].get(sender.key)
-        if element is None or seen is None:
+        if seen is None or not self._decoded(look, sender):
             return False
-        decoded = sum(
+        return bool(abs((seen["hue"] - hue + 540) % 360 - 180) < 25)
+
+    def frames(self, viewer: Wire, sender: Wire) -> int:
+        """How many frames were decoded so far on the track the library gave the sender."""
+        return self._decoded(self.look(viewer), sender)
+
+    @staticmethod
+    def _decoded(look: dict[str, Any], sender: Wire) -> int:
+        element = look["summary"]["videoElements"].get(sender.key)
+        return sum(
             stream.get("framesDecoded", 0)
             for connection in look["stats"]
             for stream in connection["inbound"]
-            if stream.get("trackIdentifier") == element["track"]
+            if element is not None and stream.get("trackIdentifier") == element["track"]
         )
-        return decoded > 0 and abs((seen["hue"] - hue + 540) % 360 - 180) < 25
 
     def expect_seen(self, *clients: Wire, seconds: float = PATIENCE) -> None:
         """Everybody sees everybody else in their colour."""
@@ -238,6 +248,16 @@ class WireCall:
         """Everything that happened: events per client, end-to-end messages."""
         record: dict[str, Any] = self._harness.ask(self._name, "record")
         return record
+
+    def secret(self) -> bytes:
+        """What the starter told the others end to end (CONFSTART): hidden names come from it."""
+        messages = [json.loads(sent["data"]) for sent in self.record()["e2e"]]
+        return base64.b64decode(next(m["secret"] for m in messages if m["type"] == "CONFSTART"))
+
+    def epoch(self) -> tuple[int, str]:
+        """Number and key (base64) of the newest MLS epoch."""
+        epoch = self.record()["epoch"]
+        return epoch["number"], epoch["key"]
 
     def requests(self, client: Wire) -> int:
         """How many HTTP requests the client has made."""

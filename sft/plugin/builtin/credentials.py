@@ -1,7 +1,7 @@
 """Built-in plugin ``credentials``: HMAC credentials made by the backend (protocol section 1.6).
 
 Off unless ``[credentials] secret_file`` is set. Unlike the original server it also checks who joins
-a running call.
+a running call. SIGHUP reads the file anew.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 import attrs
+import structlog
 
 from sft import hookimpl
 from sft.config import Config
@@ -27,18 +28,15 @@ class Credentials:
 
     @hookimpl
     def sft_configure(self, config: Config) -> None:
-        table = config.credentials
-        self.required = table.required
-        self.secret = None
-        if not table.secret_file:
-            return
-        path = config.path(table.secret_file)
+        self.required = config.credentials.required
+        self.secret = _read_secret(config)
+
+    @hookimpl
+    def sft_reload(self, config: Config) -> None:
         try:
-            self.secret = SharedSecret.from_text(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"{config.file or 'configuration'}: credentials.secret_file: {path} cannot be used: {error}"
-            ) from error
+            self.secret = _read_secret(config)
+        except ConfigError as error:
+            structlog.get_logger("credentials").error("secret_kept", reason=str(error))
 
     @hookimpl
     def sft_authorize(self, request: AuthRequest) -> Verdict | None:
@@ -50,3 +48,16 @@ class Credentials:
             request.username, request.credential, starting=request.starting, wall=time.time()
         )
         return Verdict(outcome.status, outcome.name.lower())
+
+
+def _read_secret(config: Config) -> SharedSecret | None:
+    """None: there shall be none. ``ConfigError``: there is none to be read."""
+    if not config.credentials.secret_file:
+        return None
+    path = config.path(config.credentials.secret_file)
+    try:
+        return SharedSecret.from_text(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{config.file or 'configuration'}: credentials.secret_file: {path} cannot be used: {error}"
+        ) from error

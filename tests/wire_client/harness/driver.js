@@ -57,8 +57,9 @@ export class Browser {
 export class Call {
   constructor(browser, options) {
     this.browser = browser;
-    this.o = {clients: 2, mls: false, env: 'default', domain: null, width: 640, height: 360, fps: 10, ...options};
+    this.o = {clients: 2, strangers: 0, mls: false, env: 'default', domain: null, width: 640, height: 360, fps: 10, ...options};
     this.clients = [];
+    this.strangers = []; // further members of the conversation, whom the test itself brings into the call
     this.events = []; // {client, t, kind, ...}
     this.e2e = [];
     this.epoch = {number: 0, key: null, members: new Set()};
@@ -79,10 +80,10 @@ export class Call {
     };
   }
   async open() {
-    const n = this.o.clients;
+    const n = this.o.clients + this.o.strangers;
     for (let i = 0; i < n; i++) {
       const hue = Math.round((360 / Math.max(3, n)) * i);
-      this.clients.push({
+      (i < this.o.clients ? this.clients : this.strangers).push({
         index: i,
         label: String.fromCharCode(65 + i),
         userid: this.qualify(randomUUID()),
@@ -93,7 +94,8 @@ export class Call {
       });
     }
     await Promise.all(this.clients.map(c => this.openClient(c)));
-    return {conversation: this.conversation, clients: this.clients.map(({context, page, open, ...rest}) => rest)};
+    const clients = this.clients.map(({context, page, open, ...rest}) => rest);
+    return {conversation: this.conversation, clients, strangers: this.strangers};
   }
   async openClient(c) {
     c.context = await this.browser.browser.newContext({permissions: ['microphone', 'camera']});
@@ -144,7 +146,7 @@ export class Call {
   }
   async pushClients(c, convid = this.conversation) {
     await sleep(10);
-    const list = this.clients.map(x => ({userid: x.userid, clientid: x.clientid}));
+    const list = [...this.clients, ...this.strangers].map(x => ({userid: x.userid, clientid: x.clientid}));
     if (c.open) await c.page.evaluate(([v, l]) => window.client.setClients(v, l), [convid, list]);
   }
   // MLS stand-in: one secret per epoch, known to whoever is in the subconversation
@@ -159,6 +161,7 @@ export class Call {
     const {number, key, members} = this.epoch;
     if (!key || !c.open || !members.has(c)) return;
     const clients = this.clients.map(x => ({userid: x.userid, clientid: x.clientid, in_subconv: members.has(x)}));
+    for (const {userid, clientid} of this.strangers) clients.push({userid, clientid, in_subconv: true});
     await c.page.evaluate(([v, n, l, k]) => window.client.setEpoch(v, n, l, k), [this.conversation, number, clients, key]).catch(() => {});
   }
 

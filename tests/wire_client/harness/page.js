@@ -235,7 +235,7 @@ function onVideoStream(convid, userid, clientid, streams) {
 
 // every second: which tones can be heard in the received audio, which colours are seen
 const heard = {}; // hz -> max dB above the local floor
-const seen = {}; // "user.client" -> last hue, frames
+const seen = {}; // "user.client" -> hue of a tile there is now, its size and clock
 function sniff() {
   const loudest = {};
   for (const a of st.audio.values()) {
@@ -254,6 +254,7 @@ function sniff() {
     h.maxDb = Math.max(h.maxDb, peak);
     if (peak > -60) h.n++;
   }
+  for (const key of Object.keys(seen)) delete seen[key];
   for (const [key, v] of st.video) {
     if (!v.el.videoWidth) continue;
     const c = (v.canvas ??= document.createElement('canvas'));

@@ -14,7 +14,7 @@ async function act({call, do: action, client, with: options = {}}) {
   const it = calls.get(call);
   if (action === 'record') {
     await Promise.all(it.clients.map(c => it.drain(c)));
-    return {conversation: it.conversation, events: it.events, e2e: it.e2e};
+    return {conversation: it.conversation, events: it.events, e2e: it.e2e, epoch: {number: it.epoch.number, key: it.epoch.key}};
   }
   if (action === 'close') {
     calls.delete(call);
