@@ -23,6 +23,7 @@ check: $(VENV)/dev.stamp
 
 nightly: $(VENV)/dev.stamp browser
 	$(PYTEST) --nightly
+	for round in 1 2 3; do $(PYTEST) -s tests/wire_client || exit 1; done
 	$(MAKE) bench
 
 bench: $(VENV)/dev.stamp

@@ -103,11 +103,11 @@ def local_ufrag_untrusted(data: bytes) -> str:
 def authenticate_untrusted(
     message: stun.StunMessage, data: bytes, ufrag: str, pwd: bytes, remote_ufrag: str | None
 ) -> None:
-    """Whether a check is of this session (RFC 8445 section 7.3): local credentials, and, once it is known,
+    """Whether a check is of our ICE session (RFC 8445 section 7.3): local credentials, and, once it is known,
     the remote user name fragment."""
     local, _, remote = (message.username or "").partition(":")
     if local != ufrag or (remote_ufrag is not None and remote != remote_ufrag):
-        raise BadPacket(Drop.STUN_INTEGRITY, "USERNAME is not of this session")
+        raise BadPacket(Drop.STUN_INTEGRITY, "USERNAME is not of our ICE session")
     if not stun.has_integrity(message, data, pwd):
         raise BadPacket(Drop.STUN_INTEGRITY, "MESSAGE-INTEGRITY missing or wrong")
 
