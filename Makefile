@@ -52,7 +52,7 @@ $(BIN)/python:
 	$(PIP) install --quiet --upgrade pip
 
 PLUGINS := plugins/transport_udp plugins/transport_tcp
-PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml) load/pyproject.toml
 EDITABLE := -e . $(PLUGINS:%=-e %)
 
 $(VENV)/run.stamp: $(PROJECTS) | $(BIN)/python
@@ -60,7 +60,7 @@ $(VENV)/run.stamp: $(PROJECTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: $(PROJECTS) | $(BIN)/python
-	$(PIP) install --quiet $(EDITABLE) --group dev
+	$(PIP) install --quiet $(EDITABLE) -e load --group dev
 	@touch $@ $(VENV)/run.stamp
 
 clean:

@@ -27,12 +27,12 @@ from statistics import median
 from typing import Any
 
 import attrs
-from client import Client
-from fleet import Fleet, Flow
-from media import LOUD, SILENT
-from meter import Meter, objection
 
 from server import Server
+from sft_load.client import Client
+from sft_load.fleet import Fleet, Flow
+from sft_load.media import LOUD, SILENT
+from sft_load.meter import Meter, objection
 
 AIM = 1.5
 """Times the floor, gross."""
@@ -127,7 +127,7 @@ def forward(scenario: Scenario, seconds: float, profile: Path | None = None) -> 
 
 def measure(fleet: Fleet, server: Server, seconds: float) -> dict[str, float]:
     """What ``seconds`` of the fleet's life take."""
-    before, meter = fleet.totals(), Meter(server)
+    before, meter = fleet.totals(), Meter(server.pid)
     fleet.run_for(seconds)
     after = fleet.totals()
     return {

@@ -19,11 +19,10 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from client import Client
-from fleet import Fleet
-from meter import Meter, objection
-
 from server import Server
+from sft_load.client import Client
+from sft_load.fleet import Fleet
+from sft_load.meter import Meter, objection
 
 UNDER_WAY = 8
 JOINS_AIM = 50.0  # a second
@@ -38,7 +37,7 @@ def pairs(calls: int, profile: Path | None = None) -> dict[str, Any]:
         _join(fleet, [client for _ in range(4) for client in fleet.add(2)])  # imports, caches
         waiting = [client for _ in range(calls) for client in fleet.add(2)]
         server.toggle_profile()
-        meter, started = Meter(server), time.monotonic()
+        meter, started = Meter(server.pid), time.monotonic()
         _join(fleet, waiting)
         wall = time.monotonic() - started
         fleet.run_until(lambda: all(client.known for client in waiting), "approve")
@@ -70,7 +69,7 @@ def one_call(participants: int, profile: Path | None = None) -> dict[str, Any]:
         fleet = Fleet(server.address)
         clients = fleet.add(participants, video_slots=9)
         server.toggle_profile()
-        meter, started = Meter(server), time.monotonic()
+        meter, started = Meter(server.pid), time.monotonic()
         for client in clients:
             client.join(time.monotonic())
             fleet.serve(0)

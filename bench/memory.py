@@ -12,9 +12,8 @@ import argparse
 import json
 from typing import Any
 
-from fleet import Fleet, Flow
-
 from server import Server
+from sft_load.fleet import Fleet, Flow
 
 CALL = 10
 SIZE = 1100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import random
 import signal
 import socket
@@ -15,6 +14,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from sft_load import process
 
 CONFIG = """\
 [server]
@@ -100,11 +101,8 @@ class Server:
         return self._log.read_text(errors="replace")
 
     def cpu(self) -> float:
-        """Seconds of CPU the process has used, all threads, from /proc/PID/task/*/schedstat (nanoseconds)."""
-        total = 0
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
-            total += int((task / "schedstat").read_text().split()[0])
-        return total / 1e9
+        """Seconds of CPU the process has used, all threads."""
+        return process.cpu(self.pid)
 
     def toggle_profile(self) -> None:
         """Begin or end what is profiled, if anything is."""
@@ -113,8 +111,7 @@ class Server:
 
     def memory(self) -> int:
         """Resident bytes."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        return process.memory(self.pid)
 
     def snapshot(self) -> dict[str, Any]:
         """The first worker's snapshot."""

@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from client import Client
-
 from sft.webrtc.dtls import DtlsContext, generate_identity
+from sft_load.client import Client
 
 SWEEP_SECONDS = 0.05
 PACE_SECONDS = 0.005
@@ -34,7 +33,7 @@ class Flow:
 
 
 class Fleet:
-    """All clients of a benchmark. They share one certificate: making keys is not what is measured."""
+    """All clients of a process. They share one certificate: making keys is not what is measured."""
 
     def __init__(self, server: tuple[str, int]) -> None:
         self.server = server

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
-from server import Server
+from sft_load import process
 
 FULL = 0.85
 """Share of a core from which a process is taken to be short of CPU."""
@@ -16,10 +14,10 @@ QUIET = 0.25
 
 
 class Meter:
-    """Runs from its making to :meth:`stop`."""
+    """Runs from its making to :meth:`stop`. ``server``: the server's process id."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: int) -> None:
+        self._pid = server
         self._begin = self._read()
         self.seconds = self.server = self.clients = self.others = 0.0
         """Seconds of the clock, and of CPU."""
@@ -42,7 +40,7 @@ class Meter:
         }
 
     def _read(self) -> tuple[float, float, float, float]:
-        return time.monotonic(), self._server.cpu(), time.process_time(), _busy()
+        return time.monotonic(), process.cpu(self._pid), time.process_time(), process.busy()
 
 
 def objection(client_share: float, others_share: float) -> str | None:
@@ -52,10 +50,3 @@ def objection(client_share: float, others_share: float) -> str | None:
     if client_share > FULL:
         return f"none: the clients used {client_share:.0%} of a core"
     return None
-
-
-def _busy() -> float:
-    """Seconds that all cores were not idle, since the start of the machine (proc(5))."""
-    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    idle, waiting = ticks[3], ticks[4]
-    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK")

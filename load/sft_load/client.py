@@ -1,6 +1,6 @@
 """A light client: everything a participant says on the wire, nothing a browser does with it.
 
-Real sockets, ICE checks, DTLS, SCTP and SRTP, driven by a :class:`fleet.Fleet`, so that hundreds fit into
+Real sockets, ICE checks, DTLS, SCTP and SRTP, driven by a ``Fleet``, so that hundreds fit into
 one process. DTLS and SCTP are the server's own engines in the other role; tests/e2e has the independent
 clients, this one is for load.
 """
@@ -15,8 +15,6 @@ import struct
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from http_connection import HttpConnection
-from media import AudioSource, Stream, VideoSource
 from pylibsrtp import Session
 
 from sft.errors import BadPacket
@@ -25,9 +23,11 @@ from sft.webrtc.dtls import DtlsSession
 from sft.webrtc.events import ChannelOpen, Message
 from sft.webrtc.sctp import SctpAssociation
 from sft.webrtc.srtp import inbound_session, outbound_session
+from sft_load.http_connection import HttpConnection
+from sft_load.media import AudioSource, Stream, VideoSource
 
 if TYPE_CHECKING:
-    from fleet import Fleet
+    from sft_load.fleet import Fleet
 
 CHECK_SECONDS = 2.5
 PING_SECONDS = 5.0
@@ -84,7 +84,7 @@ class Client:
         body = self._message(
             "CONFCONN",
             update=False,
-            tool="bench",
+            tool="sft-load",
             toolver="10.0.0",
             selective_audio=True,
             selective_video=True,
@@ -131,12 +131,12 @@ class Client:
             f"a=ice-pwd:{self._pwd}",
             f"a=fingerprint:sha-256 {self._fleet.context.identity.fingerprint}",
             "a=setup:active",
-            f"a=ssrc:{self.ssrc_audio} cname:bench",
+            f"a=ssrc:{self.ssrc_audio} cname:load",
             "m=video 9 UDP/TLS/RTP/SAVPF 100",
             "a=mid:video",
             "a=rtcp-mux",
             "a=rtcp-fb:100 nack pli",
-            f"a=ssrc:{self._ssrc_video} cname:bench",
+            f"a=ssrc:{self._ssrc_video} cname:load",
             "m=application 9 DTLS/SCTP 5000",
             "a=mid:data",
         ]
