@@ -18,6 +18,8 @@ from typing import Any
 import attrs
 import pytest
 
+from support.wire_transcript import transcript
+
 HARNESS = Path(__file__).resolve().parents[1] / "wire_client/harness"
 PATIENCE = 25.0
 """Seconds anything may take that a person would wait for."""
@@ -304,7 +306,9 @@ def wire_call(harness: Harness, name: str, sft: str, **options: Any) -> Iterator
     except BaseException:
         folder = HARNESS.parents[2] / "artifacts"
         folder.mkdir(exist_ok=True)
-        (folder / f"wire-{name}.json").write_text(json.dumps(call.record(), indent=1))
+        record = call.record()
+        (folder / f"wire-{name}.json").write_text(json.dumps(record, indent=1))
+        (folder / f"wire-{name}.txt").write_text("\n".join(transcript(record)))
         raise
     finally:
         for joiner in call.clients:

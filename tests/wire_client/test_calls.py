@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 
 from support.wire_client import WireCall
+from support.wire_transcript import transcript
 
 pytestmark = pytest.mark.wire
 
 MakeCall = Callable[..., WireCall]
+
+SPOKEN = re.compile(r'.{8} \w (\S+).*?"type":"(\w+)"')
+"""A line of a transcript that tells a message: its way and its type."""
+
+JOIN_OF_THE_FIRST = [
+    ("HTTP>", "CONFCONN"),
+    ("<HTTP", "SETUP"),
+    ("HTTP>", "SETUP"),
+    ("<HTTP", "CONFCONN"),
+    ("<DC", "CONFPART"),
+    ("E2E>", "CONFSTART"),
+    ("DC>", "CONFPART"),
+]
+"""Protocol section 3.1, and what the client then does for itself."""
 
 
 def test_two_hear_each_other_and_one_leaves(make_call: MakeCall) -> None:
@@ -20,6 +36,9 @@ def test_two_hear_each_other_and_one_leaves(make_call: MakeCall) -> None:
     call.expect_heard(a, b)
     call.leave(b)
     call.expect_listed(a)
+    spoken = [SPOKEN.match(line) for line in transcript(call.record(), a.label)]
+    said = [match.groups() for match in spoken if match is not None and match[2] != "PROPSYNC"]
+    assert said[: len(JOIN_OF_THE_FIRST)] == JOIN_OF_THE_FIRST
 
 
 def test_three_in_one_call_through_everything(make_call: MakeCall) -> None:
