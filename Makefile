@@ -37,14 +37,17 @@ format: $(VENV)/dev.stamp
 APT := DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends
 browser:
 	@{ command -v chromium || command -v google-chrome; } >/dev/null && \
-	command -v npm >/dev/null && command -v turnserver >/dev/null || \
+	command -v npm >/dev/null && command -v turnserver >/dev/null && \
+	command -v ip >/dev/null && command -v nft >/dev/null && command -v conntrack >/dev/null || \
 	if [ "$$CI" = true ] && [ "$$(id -u)" = 0 ]; then \
 		apt-get update -qq; \
 		command -v chromium >/dev/null || $(APT) chromium fonts-dejavu-core; \
 		command -v npm >/dev/null || $(APT) nodejs npm; \
 		command -v turnserver >/dev/null || $(APT) coturn; \
+		$(APT) iproute2 nftables conntrack; \
 	else \
-		echo "*** Chromium, npm or coturn is not installed: tests with browsers or relays will be skipped ***" >&2; \
+		echo "*** Chromium, npm, coturn, iproute2, nftables or conntrack is not installed:" \
+			"tests with browsers, relays or networks will be skipped ***" >&2; \
 	fi
 
 $(BIN)/python:

@@ -15,6 +15,7 @@ package is needed: Chromium reads and writes NUL-separated JSON on its descripto
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -25,11 +26,14 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from support.page import ChromiumError, ConsoleMessage, Json, Page, PageCrashed
 
@@ -41,6 +45,7 @@ __all__ = [
     "PageCrashed",
     "open_chromium",
     "require_chromium",
+    "trusts",
 ]
 
 FLAGS = (
@@ -87,6 +92,13 @@ def require_chromium() -> str:
     if os.environ.get("CI"):
         pytest.fail("Chromium is not installed, and in CI the browser tests must run")
     pytest.skip("Chromium is not installed: THE BROWSER TESTS DID NOT RUN")
+
+
+def trusts(certificate: Path) -> str:
+    """The flag with which Chromium takes a certificate of our own making, and so lets its pages be secure."""
+    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    encoded = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return f"--ignore-certificate-errors-spki-list={base64.b64encode(sha256(encoded).digest()).decode()}"
 
 
 class _Reply:
@@ -234,8 +246,11 @@ def _renderer_number(pid: int) -> int:
 
 
 @asynccontextmanager
-async def open_chromium(*extra_flags: str) -> AsyncIterator[Chromium]:
-    """Start a browser with a fresh profile; it and all its processes are gone afterwards."""
+async def open_chromium(*extra_flags: str, within: Sequence[str] = ()) -> AsyncIterator[Chromium]:
+    """Start a browser with a fresh profile; it and all its processes are gone afterwards.
+
+    ``within``: what to put before its command, such as a lab's ``host.command``.
+    """
     path = require_chromium()
     profile = tempfile.mkdtemp(prefix="sft-chromium-")
     for_child, to_browser = os.pipe()
@@ -245,7 +260,7 @@ async def open_chromium(*extra_flags: str) -> AsyncIterator[Chromium]:
     flags = [*FLAGS, "--remote-debugging-pipe", f"--user-data-dir={profile}", *extra_flags]
     try:
         process = await trio.lowlevel.open_process(
-            [*launcher, path, *flags],
+            [*within, *launcher, path, *flags],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

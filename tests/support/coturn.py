@@ -15,14 +15,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import attrs
 import pytest
 
 from sft.dev_cert import write_certificate
-from support.server import free_tcp_ports, free_udp_range
+from support.server import Within, free_tcp_ports, free_udp_range
 
 REALM = "sft.test"
 SECRET = "north"
@@ -64,9 +64,14 @@ def require_coturn() -> str:
 
 @contextmanager
 def running_coturn(
-    folder: Path, *options: str, with_secret: bool = False, host: str = "127.0.0.1"
+    folder: Path,
+    *options: str,
+    with_secret: bool = False,
+    host: str = "127.0.0.1",
+    within: Within = nullcontext,
 ) -> Iterator[Coturn]:
-    """``with_secret``: takes credentials made with SECRET, not ``username`` and ``password``."""
+    """``with_secret``: takes credentials made with SECRET, not ``username`` and ``password``. ``within``: of
+    a lab's host, whose address ``host`` then is."""
     program = require_coturn()
     folder.mkdir(parents=True, exist_ok=True)
     certificate, key = write_certificate(folder, [host])
@@ -101,12 +106,13 @@ def running_coturn(
         "--verbose",
         *options,
     ]
-    with log.open("wb") as output:
+    with log.open("wb") as output, within():
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder
         )
     try:
-        _wait_until_listening(process, (host, port), log)
+        with within():
+            _wait_until_listening(process, (host, port), log)
         yield Coturn(host, port, tls_port, "ann", "pass", certificate, range(first, last + 1), log)
     finally:
         process.send_signal(signal.SIGKILL)

@@ -22,13 +22,15 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
 
 Json: TypeAlias = dict[str, Any]
+Within: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""Where processes start and sockets are opened: here, or on a host of a lab (``host.entered``)."""
 
 START_SECONDS = 20
 STOP_SECONDS = 10
@@ -48,19 +50,22 @@ class HttpReply:
 
 
 class Server:
-    """One running ``sft-serve``."""
+    """One running ``sft-serve``. ``within``: where it runs, and where it is asked from."""
 
-    def __init__(self, folder: Path, config: Json) -> None:
+    def __init__(self, folder: Path, config: Json, within: Within = nullcontext) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.config = config
+        self._within = within
         scheme = "https" if config["server"].get("certificate") else "http"
         self.url = f"{scheme}://{config['server']['listen']}"
+        self.page_url = self.url
+        """Where clients find it; behind a NAT that is not where it listens."""
         self.operator_url = f"http://{config['server']['operator_listen']}"
         self._log = folder / "server.log"
         config_file = folder / "sft.toml"
         config_file.write_text(to_toml(config))
         command = [str(Path(sys.executable).with_name("sft-serve")), "run", "--config", str(config_file)]
-        with self._log.open("wb") as log:
+        with self._log.open("wb") as log, within():
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     @property
@@ -104,6 +109,8 @@ class Server:
         else:
             connection = http.client.HTTPConnection(netloc, timeout=10)
         try:
+            with self._within():
+                connection.connect()
             connection.request(method, path, body, dict(headers or {}))
             reply = connection.getresponse()
             return HttpReply(reply.status, reply.headers, reply.read())
@@ -113,7 +120,8 @@ class Server:
     def connect(self) -> socket.socket:
         """A TCP connection to the clients' listener."""
         parts = urllib.parse.urlsplit(self.url)
-        return socket.create_connection((parts.hostname, parts.port), timeout=10)
+        with self._within():
+            return socket.create_connection((parts.hostname, parts.port), timeout=10)
 
     def snapshot(self) -> Json:
         """The operator's ``/snapshot``."""
@@ -181,11 +189,13 @@ class Server:
 
 
 @contextmanager
-def running_server(folder: Path, *, ends: bool = False, **tables: Json) -> Iterator[Server]:
+def running_server(
+    folder: Path, *, ends: bool = False, within: Within = nullcontext, **tables: Json
+) -> Iterator[Server]:
     """A server with the tests' config and these tables on top, e.g. ``limits={"body_bytes": 2048}`` or
     ``plugins={"transport_udp": {"ports": "40000-40002"}}``; None in place of a table leaves it out, as a
-    plugin that is blocked has to. ``ends``: the test itself makes it end."""
-    server = Server(folder, make_config(**tables))
+    plugin that is blocked has to. ``ends``: the test itself makes it end. ``within``: of a lab's host."""
+    server = Server(folder, make_config(**tables), within)
     try:
         server.wait_until_listening()
         yield server

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import urllib.parse
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
@@ -69,7 +69,7 @@ def address(server: Server, person: Person, call: str, secret: str = SECRET, **o
         "fps": 10,
         **options,
     }
-    return f"{server.url}/c/{urllib.parse.quote(call)}?{urllib.parse.urlencode(query)}#{secret}"
+    return f"{server.page_url}/c/{urllib.parse.quote(call)}?{urllib.parse.urlencode(query)}#{secret}"
 
 
 class WebPage:
@@ -175,9 +175,11 @@ class WebPage:
 class Browser:
     """Chromium in a thread of its own; a context manager."""
 
-    def __init__(self, *flags: str) -> None:
+    def __init__(self, *flags: str, within: Sequence[str] = ()) -> None:
+        """``within``: a lab's ``host.command``, to run on that host."""
         require_chromium()  # here, where its skipping works
         self._flags = flags
+        self._within = within
         self._thread = threading.Thread(target=trio.run, args=(self._main,), daemon=True)
         self._ready = threading.Event()
         self._token: trio.lowlevel.TrioToken | None = None
@@ -203,7 +205,7 @@ class Browser:
 
     async def _main(self) -> None:
         try:
-            async with open_chromium(*self._flags) as self._chromium:
+            async with open_chromium(*self._flags, within=self._within) as self._chromium:
                 self._token = trio.lowlevel.current_trio_token()
                 self._ready.set()
                 await self._stop.wait()
