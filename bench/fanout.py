@@ -1,10 +1,10 @@
-"""The packet path against the floor: the same traffic, sockets and sizes, without ICE and HTTP.
+"""The packet path against the floors: the same traffic, sockets and sizes, without ICE and HTTP.
 
-    python bench/fanout.py --receivers 30 --seconds 10 --rate 300 --size 1100 [--json]
+    python bench/fanout.py [--call fan|twenty] [--seconds 10] [--speed 1] [--json]
 
-Runs the floor twice and the product's packet path (``sft.forwarding`` with the Python engine, RTCP
+Runs the floors and the product's packet path (``sft.forwarding`` with the Python engine, RTCP
 housekeeping included), one after the other in this process, and prints CPU per packet out and the
-ratios. The aim is at most 1.5 times the floor.
+ratios.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import time
 
 from floor import floor
-from traffic import KEY, SSRC, Traffic, UdpBase, arguments, report
+from traffic import FIRST_SSRC, KEY, Traffic, arguments, chosen
 
 from sft.forwarding.endpoint import Endpoint
 from sft.forwarding.engine import PythonEngine
@@ -27,7 +27,7 @@ KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", inbound=KEY, outbound=KEY)
 
 
 class Call:
-    """A table with one sender and K receivers that all watch it."""
+    """A table of the traffic's participants, in which everybody gets what the shape says."""
 
     def __init__(self, traffic: Traffic) -> None:
         self.drops = Drops()
@@ -35,24 +35,32 @@ class Call:
         self.engine = PythonEngine(self.drops)
         self.table = Table(os.urandom, lambda now: now + 1.7e9, self._wake)
         now = time.monotonic()
-        self.sender = self._endpoint("sender", now)
-        self.sender.set_answer(None, (SSRC,), audio_nack=False, video_nack=False)
-        receivers = []
-        for index, (base, address) in enumerate(traffic.receivers):
-            receiver = self._endpoint(f"receiver {index}", now)
-            receiver.set_path(base, address)
-            receivers.append(receiver)
-        for base, address in traffic.receivers[:1]:  # the sender's RTCP has to go somewhere
-            self.sender.set_path(base, address)
-        self.table.set_allowed(self.sender, frozenset(receivers), frozenset(receivers), now)
-        for receiver in receivers:
-            self.table.set_streams(receiver, [(self.sender, 2)], now)
+        shape = traffic.shape
+        self.endpoints = [self._endpoint(index, now) for index in range(shape.participants)]
+        for endpoint, base, address in zip(self.endpoints, traffic.bases, traffic.addresses, strict=True):
+            endpoint.set_path(base, address)
+        watched: dict[Endpoint, list[tuple[Endpoint | None, int]]] = {
+            endpoint: [] for endpoint in self.endpoints
+        }
+        for index, stream in enumerate(shape.streams):
+            sender, ssrc = self.endpoints[stream.sender], FIRST_SSRC + index
+            if stream.level is not None:
+                sender.set_answer(ssrc, (), audio_nack=False, video_nack=False)
+                continue
+            for receiver in stream.receivers:
+                watched[self.endpoints[receiver]].append((sender, 2))
+        for sender in self.endpoints:
+            others = frozenset(self.endpoints) - {sender}
+            self.table.set_allowed(sender, others, others, now)
+        for viewer, wanted in watched.items():
+            self.table.set_streams(viewer, wanted, now)
 
     def _wake(self, when: float) -> None:
         self.deadline = min(self.deadline, when)
 
-    def _endpoint(self, name: str, now: float) -> Endpoint:
-        endpoint = Endpoint(ParticipantId(name, "_"), 7, 5, 9, self.engine, self.drops, os.urandom)
+    def _endpoint(self, index: int, now: float) -> Endpoint:
+        name = ParticipantId(f"participant {index}", "_")
+        endpoint = Endpoint(name, 7 + index, 5, 9, self.engine, self.drops, os.urandom)
         self.table.add(endpoint, now)
         endpoint.open(KEYS, now)
         return endpoint
@@ -61,10 +69,9 @@ class Call:
 def fanout(traffic: Traffic) -> Call:
     """Forward until the traffic ends."""
     call = Call(traffic)
-    base: UdpBase = traffic.inbound
-    sender, address = call.sender, ("127.0.0.1", 1)
-    for data, now in traffic.packets():
-        receive(sender, base, data, address, now)
+    endpoints, bases, addresses = call.endpoints, traffic.bases, traffic.addresses
+    for index, data, now in traffic.packets():
+        receive(endpoints[index], bases[index], data, addresses[index], now)
         if now >= call.deadline:
             call.deadline = float("inf")
             call.table.tick(now)
@@ -77,22 +84,21 @@ def main() -> None:
     )
     arguments(parser)
     options = parser.parse_args()
+    shape = chosen(options)
     results = []
-    for srtp in ("session", "direct"):
-        with Traffic(options) as traffic:
-            started = time.process_time()
-            floor(traffic, srtp)
-            results.append(report(f"floor ({srtp})", traffic, time.process_time() - started))
-    with Traffic(options) as traffic:
+    for srtp in ("c", "session", "direct"):
+        with Traffic(shape, options.seconds) as traffic:
+            results.append(floor(traffic, srtp))
+    with Traffic(shape, options.seconds) as traffic:
         started = time.process_time()
         call = fanout(traffic)
-        results.append(report("sft.forwarding", traffic, time.process_time() - started))
+        results.append(traffic.report("sft.forwarding", time.process_time() - started))
     product = results[-1]["us_per_packet_out"]
-    for result in results[:2]:
-        result["product_ratio"] = round(float(str(product)) / float(str(result["us_per_packet_out"])), 3)
+    for result in results[:-1]:
+        result["product_ratio"] = round(product / result["us_per_packet_out"], 3)
     drops = {reason.value: count for reason, count in call.drops.counts.items() if count}
     if options.json:
-        print(json.dumps({"runs": results, "drops": drops}))
+        print(json.dumps({"call": shape.name, "runs": results, "drops": drops}))
         return
     for result in results:
         print(result)

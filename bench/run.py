@@ -66,7 +66,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
             case "forward":
                 for one in result:
                     spread = "-".join(map(str, one["ratio_spread"]))
-                    figure = f"{one['us_per_packet_out']:.2f} us, {one['ratio']} x floor ({spread})"
+                    figure = f"{one['us_per_packet_out']:.2f} us, {one['ratio']} x C floor ({spread})"
                     lines.append((f"server: call {one['call']}", figure, one["verdict"]))
             case "transports":
                 for one in result:

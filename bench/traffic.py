@@ -1,4 +1,4 @@
-"""What the benchmarks share: a process that sends SRTP at a rate and reads away what comes back."""
+"""What benchmarks share: a call's shape, and a process that sends its SRTP and reads away what returns."""
 
 from __future__ import annotations
 
@@ -14,17 +14,86 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+import attrs
 from pylibsrtp import Policy, Session
 
-KEY = bytes(range(28))
-"""AES-128-GCM master key and salt, the same in every direction."""
+from sft_load.media import AUDIO_BYTES, LOUD, SILENT
 
-SSRC = 0x5EED
-HEADER = struct.Struct("!BBHII")
-EXTENSIONS = bytes.fromhex("bede0003220000f031ffffb080000000")
-"""abs-send-time, transport sequence number, frame descriptor: what Chrome's video carries."""
+KEY = bytes(range(28))
+"""AES-128-GCM master key and salt, the same for everybody, both ways: a benchmark has no secrets."""
+
+FIRST_SSRC = 0x5EED0000
+"""Of the first stream of a shape; the others follow."""
+
+VIDEO_BYTES = 1100
+"""A plain packet."""
+
+_HEADER = struct.Struct("!BBHIIHH")
+_AUDIO_EXTENSIONS = struct.Struct("!BBB3sxx")
+_VIDEO_EXTENSIONS = struct.Struct("!B3sBHBBHx")
 
 BATCH = 64
+PACE_SECONDS = 0.005
+"""The far side sends in bursts this far apart, as WebRTC's pacer does."""
+
+
+@attrs.frozen
+class Stream:
+    """What one participant sends, and to whom it goes."""
+
+    sender: int
+    rate: int
+    size: int
+    receivers: tuple[int, ...]
+    level: int | None = None
+    """Audio: how loud. Video has none."""
+
+
+@attrs.frozen
+class Shape:
+    """A call: the same for the floors, the bare packet path and the server."""
+
+    name: str
+    participants: int
+    streams: tuple[Stream, ...]
+
+    @property
+    def packets_in(self) -> int:
+        """Per second."""
+        return sum(stream.rate for stream in self.streams)
+
+    @property
+    def packets_out(self) -> int:
+        return sum(stream.rate * len(stream.receivers) for stream in self.streams)
+
+    def scaled(self, factor: float) -> Shape:
+        """The same call, faster or slower."""
+        streams = (attrs.evolve(one, rate=max(1, round(one.rate * factor))) for one in self.streams)
+        return attrs.evolve(self, streams=tuple(streams))
+
+
+def fan(receivers: int = 30, rate: int = 300) -> Shape:
+    """One sends video to all others."""
+    stream = Stream(0, rate, VIDEO_BYTES, tuple(range(1, receivers + 1)))
+    return Shape("fan", receivers + 1, (stream,))
+
+
+def conversation(
+    participants: int, speakers: int, videos: int, audio_rate: int = 50, video_rate: int = 60
+) -> Shape:
+    """All send audio and video; all get the speakers and the videos of the next ``videos`` participants."""
+    streams = []
+    for sender in range(participants):
+        others = tuple(one for one in range(participants) if one != sender)
+        heard = sender < speakers
+        level = LOUD if heard else SILENT
+        streams.append(Stream(sender, audio_rate, AUDIO_BYTES, others if heard else (), level))
+        viewers = tuple((sender - step) % participants for step in range(1, videos + 1))
+        streams.append(Stream(sender, video_rate, VIDEO_BYTES, viewers))
+    return Shape(f"conversation of {participants}", participants, tuple(streams))
+
+
+SHAPES = {"fan": fan(), "twenty": attrs.evolve(conversation(20, speakers=5, videos=4), name="twenty")}
 
 
 class UdpBase:
@@ -47,32 +116,43 @@ class UdpBase:
         return host, port
 
 
+def session(ssrc_type: int) -> Session:
+    policy = Policy(key=KEY, ssrc_type=ssrc_type, srtp_profile=Policy.SRTP_PROFILE_AEAD_AES_128_GCM)
+    policy.window_size = 1024
+    policy.allow_repeat_tx = True
+    return Session(policy)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--receivers", type=int, default=30)
+    parser.add_argument("--call", choices=tuple(SHAPES), default="fan")
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rate", type=int, default=300, help="packets per second in")
-    parser.add_argument("--size", type=int, default=1100, help="bytes of a plain packet in")
+    parser.add_argument("--speed", type=float, default=1.0, help="times the packets per second")
     parser.add_argument("--json", action="store_true")
 
 
-class Traffic:
-    """One UDP port that packets come in on, one port per receiver that they leave from."""
+def chosen(options: argparse.Namespace) -> Shape:
+    return SHAPES[options.call].scaled(options.speed)
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        self.inbound = UdpBase()
+
+class Traffic:
+    """One UDP port per participant, on which its packets come and from which it is sent to."""
+
+    def __init__(self, shape: Shape, seconds: float) -> None:
+        self.shape = shape
         self.packets_in = 0
         self.blocked = 0
+        self.bases = [UdpBase() for _ in range(shape.participants)]
+        self.sent = multiprocessing.Value("q", 0)
         self.received = multiprocessing.Value("q", 0)
         self._stop = multiprocessing.Event()
         self._go = multiprocessing.Event()
         parent, child = multiprocessing.Pipe()
-        self._process = multiprocessing.Process(
-            target=_far_side, args=(child, self.inbound.address, options, self._go, self._stop, self.received)
-        )
+        targets = [base.address for base in self.bases]
+        far = _FarSide(shape, seconds, targets, self._go, self._stop, self.sent, self.received)
+        self._process = multiprocessing.Process(target=far.run, args=(child,))
         self._process.start()
-        addresses: list[tuple[str, int]] = parent.recv()
-        self.receivers = [(UdpBase(), address) for address in addresses]
+        self.addresses: list[tuple[str, int]] = parent.recv()
+        """Where each participant is."""
 
     def __enter__(self) -> Traffic:
         return self
@@ -82,77 +162,111 @@ class Traffic:
     ) -> None:
         self._stop.set()
         self._process.join()
+        for base in self.bases:
+            base.socket.close()
 
-    def packets(self) -> Iterator[tuple[bytes, float]]:
-        """(datagram, now) until the sender has been quiet for a second; one epoll, drained per wake-up."""
+    def start(self) -> None:
         self._go.set()
+
+    def packets(self) -> Iterator[tuple[int, bytes, float]]:
+        """(participant, datagram, now) until nothing comes for a second; one epoll, drained per wake-up."""
         epoll = select.epoll()
-        epoll.register(self.inbound.fd, select.EPOLLIN)
-        recv = self.inbound.socket.recv
-        while epoll.poll(1.0):
+        recvs = {base.fd: (index, base.socket.recv) for index, base in enumerate(self.bases)}
+        for fd in recvs:
+            epoll.register(fd, select.EPOLLIN)
+        self.start()
+        while ready := epoll.poll(1.0):
             now = time.monotonic()
-            for _ in range(BATCH):
-                try:
-                    data = recv(2048)
-                except BlockingIOError:
-                    break
-                self.packets_in += 1
-                yield data, now
+            for fd, _ in ready:
+                index, recv = recvs[fd]
+                for _ in range(BATCH):
+                    try:
+                        data = recv(2048)
+                    except BlockingIOError:
+                        break
+                    self.packets_in += 1
+                    yield index, data, now
+
+    def report(self, name: str, cpu: float) -> dict[str, Any]:
+        """CPU seconds of this process as microseconds per packet out; ``lost``: either way."""
+        out = round(self.packets_in * self.shape.packets_out / self.shape.packets_in)
+        return {
+            "name": name,
+            "packets_in": self.packets_in,
+            "packets_out": out,
+            "lost": self.sent.value - self.packets_in + max(0, out - self.received.value),
+            "blocked": self.blocked,
+            "cpu_seconds": round(cpu, 3),
+            "us_per_packet_out": round(cpu / max(1, out) * 1e6, 3),
+        }
 
 
-def plain_packet(sequence: int, size: int) -> bytes:
-    """A VP8-sized RTP packet with Chrome's extensions."""
-    header = HEADER.pack(0x90, 100, sequence & 0xFFFF, sequence * 300 & 0xFFFFFFFF, SSRC)
-    extensions = EXTENSIONS[:8] + bytes((0x31, sequence >> 8 & 0xFF, sequence & 0xFF)) + EXTENSIONS[11:]
-    return header + extensions + os.urandom(size - len(header) - len(extensions))
+def plain_packet(stream: Stream, ssrc: int, number: int) -> bytes:
+    """An RTP packet with Chrome's extensions: audio level and abs-send-time; or abs-send-time, transport
+    sequence number and frame descriptor."""
+    if stream.level is None:
+        header = _HEADER.pack(0x90, 100, number & 0xFFFF, number * 300 & 0xFFFFFFFF, ssrc, 0xBEDE, 3)
+        header += _VIDEO_EXTENSIONS.pack(0x22, b"\0\0\0", 0x31, number & 0xFFFF, 0xB2, 0x80, number & 0xFFFF)
+    else:
+        header = _HEADER.pack(0x90, 111, number & 0xFFFF, number * 960 & 0xFFFFFFFF, ssrc, 0xBEDE, 2)
+        header += _AUDIO_EXTENSIONS.pack(0x10, 0x80 | stream.level, 0x22, b"\0\0\0")
+    return header + bytes(stream.size - len(header))
 
 
-def _far_side(
-    pipe: Any,
-    target: tuple[str, int],
-    options: argparse.Namespace,
-    go: multiprocessing.synchronize.Event,
-    stop: multiprocessing.synchronize.Event,
-    received: Any,
-) -> None:
-    sinks = [UdpBase() for _ in range(options.receivers)]
-    pipe.send([sink.address for sink in sinks])
-    policy = Policy(
-        key=KEY, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=Policy.SRTP_PROFILE_AEAD_AES_128_GCM
-    )
-    srtp = Session(policy)
-    sender = UdpBase()
-    total = int(options.rate * options.seconds)
-    packets = [srtp.protect(plain_packet(number, options.size)) for number in range(1, total + 1)]
-    scratch = bytearray(2048)
-    go.wait()
-    started = time.monotonic()
-    sent = count = 0
-    while not stop.is_set():
-        due = min(total, int((time.monotonic() - started) * options.rate))
-        while sent < due:
-            sender.socket.sendto(packets[sent], target)
-            sent += 1
-        for sink in sinks:
-            while True:
-                try:
-                    sink.socket.recv_into(scratch)
-                except BlockingIOError:
-                    break
-                count += 1
-        received.value = count
-        time.sleep(0.005)
+class _FarSide:
+    """The clients: sockets of their own in a process of their own, on one epoll as those of real load."""
 
+    def __init__(
+        self,
+        shape: Shape,
+        seconds: float,
+        targets: list[tuple[str, int]],
+        go: multiprocessing.synchronize.Event,
+        stop: multiprocessing.synchronize.Event,
+        sent: Any,
+        received: Any,
+    ) -> None:
+        self._shape = shape
+        self._seconds = seconds
+        self._targets = targets
+        self._go = go
+        self._stop = stop
+        self._sent = sent
+        self._received = received
 
-def report(name: str, traffic: Traffic, cpu: float) -> dict[str, object]:
-    """CPU seconds of this process as microseconds per packet out."""
-    out = traffic.packets_in * len(traffic.receivers)
-    return {
-        "name": name,
-        "packets_in": traffic.packets_in,
-        "packets_out": out,
-        "received": traffic.received.value,
-        "blocked": traffic.blocked,
-        "cpu_seconds": round(cpu, 3),
-        "us_per_packet_out": round(cpu / max(1, out) * 1e6, 3),
-    }
+    def run(self, pipe: Any) -> None:
+        sockets = [UdpBase().socket for _ in self._targets]
+        epoll = select.epoll()
+        for one, target in zip(sockets, self._targets, strict=True):
+            one.connect(target)
+            epoll.register(one.fileno(), select.EPOLLIN)
+        readers = {one.fileno(): one.recv_into for one in sockets}
+        srtp = session(Policy.SSRC_ANY_OUTBOUND)
+        flows = [
+            (index, stream, sockets[stream.sender].send) for index, stream in enumerate(self._shape.streams)
+        ]
+        counts = [0] * len(flows)
+        scratch = bytearray(2048)
+        pipe.send([one.getsockname() for one in sockets])
+        self._go.wait()
+        started = time.monotonic()
+        sent = received = 0
+        while not self._stop.is_set():
+            elapsed = min(self._seconds, time.monotonic() - started)
+            for index, stream, send in flows:
+                due = int(elapsed * stream.rate + index / len(flows))
+                while counts[index] < due:
+                    counts[index] += 1
+                    send(srtp.protect(plain_packet(stream, FIRST_SSRC + index, counts[index])))
+                    sent += 1
+            for fd, _ in epoll.poll(0):
+                read = readers[fd]
+                while True:
+                    try:
+                        read(scratch)
+                    except BlockingIOError:
+                        break
+                    received += 1
+            self._sent.value, self._received.value = sent, received
+            time.sleep(PACE_SECONDS)
+        os._exit(0)
