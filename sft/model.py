@@ -83,6 +83,22 @@ class Candidate:
 
 
 @attrs.frozen
+class PathKind:
+    """What kind of way a participant's packets take; all empty while it is not connected."""
+
+    transport: str = ""
+    """Of the server's end: ``udp`` or ``tcp``."""
+    local: str = ""
+    """The server's end: ``host``, ``srflx`` or ``relay``."""
+    remote: str = ""
+    """The participant's end, as its answer calls that address: ``host``, ``srflx`` or ``relay``; ``prflx``
+    if it was not named there, as behind a NAT, with a ``.local`` name, or by TCP."""
+
+    def __str__(self) -> str:
+        return f"{self.transport} {self.local}-{self.remote}" if self.transport else ""
+
+
+@attrs.frozen
 class IceServer:
     """A STUN or TURN server as a client names it in CONFCONN (protocol section 2.4.1)."""
 

@@ -127,7 +127,7 @@ class Call:
         self.table.add(connection.endpoint, now)
         if not participant.was_in:
             participant.was_in = True
-            self._context.observer.participant_joined(self.id, participant.id)
+            self._context.observer.participant_joined(self.id, participant.id, connection.path_kind)
         self.roster.append(participant, now)
         self._roster_changed(now)
 
@@ -136,6 +136,7 @@ class Call:
         was_open = participant.connection is connection
         if was_open:
             participant.connection = None
+            participant.path = connection.path_kind
         elif participant.pending is connection:
             participant.pending = None
         if participant.connection is None and participant.pending is None:
@@ -151,7 +152,7 @@ class Call:
         del self.participants[participant.id]
         observer = self._context.observer
         if participant.was_in:
-            observer.participant_left(self.id, participant.id, reason)
+            observer.participant_left(self.id, participant.id, reason, participant.path)
         else:
             observer.log("join_failed", call=self.id, participant=str(participant.id), reason=reason)
 

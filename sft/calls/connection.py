@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from sft.errors import BadPacket
 from sft.forwarding import loop
 from sft.forwarding.counters import read_endpoint
 from sft.forwarding.endpoint import Endpoint
-from sft.model import Address, Candidate, Drop
+from sft.model import Address, Candidate, Drop, PathKind
 from sft.signalling.answer import read_answer_untrusted
 from sft.signalling.join import Event, JoinState, State, Timer
 from sft.signalling.offer import OfferParameters, write_offer
@@ -37,8 +38,6 @@ class Connection:
         self._context = context
         self.request = request
         self.made_at = now
-        self.remote = ""
-        """Remote host and port of the selected path."""
         self.endpoint = Endpoint(
             request.participant,
             ssrc_video=ssrc_video,
@@ -64,6 +63,9 @@ class Connection:
         self.on_writable: Callable[[float], None] = lambda now: None
         self.on_closed: Callable[[str, float], None] = lambda reason, now: None
         self._local: Candidate | None = None
+        self._remote: Address | None = None
+        self._remote_kinds: dict[Address, str] = {}
+        """Of the addresses in the answer."""
         self._timer = context.timers.timer(self._timeout)
         self._told_of_bad_input = False
         self._servicing = False
@@ -83,14 +85,21 @@ class Connection:
         return max(self.peer.last_alive, self.endpoint.last_alive)
 
     @property
-    def protocol(self) -> str:
-        """Of the selected path; empty while there is none."""
-        return self._local.protocol if self._local is not None else ""
+    def remote(self) -> str:
+        """Remote host and port of the selected path; empty while there is none."""
+        if self._remote is None:
+            return ""
+        host, port = self._remote[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
-    def path_kind(self) -> str:
-        """Of our end of the selected path: ``host``, ``srflx`` or ``relay``; empty while there is none."""
-        return self._local.kind if self._local is not None else ""
+    def path_kind(self) -> PathKind:
+        """Of the selected path. A client often selects one before its answer has come; until then the
+        remote end is ``prflx``."""
+        if self._local is None or self._remote is None:
+            return PathKind()
+        remote = self._remote_kinds.get(self._remote[:2], "prflx")
+        return PathKind(self._local.protocol, self._local.kind, remote)
 
     def offer(self, now: float) -> str:
         """The complete SDP offer (protocol section 3.4); nothing is trickled."""
@@ -121,6 +130,7 @@ class Connection:
         answer = read_answer_untrusted(sdp)
         self.join.event(Event.ANSWER, now)
         self.audio_ssrc = answer.audio_ssrc
+        self._remote_kinds = {(str(ip_address(one.host)), one.port): one.kind for one in answer.candidates}
         self.endpoint.set_answer(
             audio_ssrc=answer.audio_ssrc,
             video_ssrcs=answer.video_ssrcs,
@@ -244,7 +254,7 @@ class Connection:
         match event:
             case PathSelected(base=base, address=address):
                 self.endpoint.set_path(base, address)
-                self.remote = f"{address[0]}:{address[1]}"
+                self._remote = address
                 self._local = self._candidate_of(base)
             case Connected(srtp=srtp):
                 self.join.event(Event.CONNECT, now)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sft.model import ParticipantId
+from sft.model import ParticipantId, PathKind
 
 if TYPE_CHECKING:
     from sft.calls.connection import Connection
@@ -31,6 +31,7 @@ class Participant:
         "id",
         "joined",
         "last_ping",
+        "path",
         "pending",
         "props",
         "roster_text",
@@ -47,6 +48,8 @@ class Participant:
         """Made-up name of this participant's video, kept across connections (protocol section 5.3)."""
         self.connection: Connection | None = None
         self.pending: Connection | None = None
+        self.path = PathKind()
+        """What the connection had that ended last."""
         self.joined = 0
         """The join index of CONFPART; a new one after each reconnect."""
         self.was_in = False

@@ -31,7 +31,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from sft.config import Config
-    from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, RosterEntry, WorkerLoad
+    from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, PathKind, RosterEntry, WorkerLoad
     from sft.plugin.interfaces import CommonServices, Engine, GatewayServices, Services, TransportFactory
     from sft.plugin.nursery import PluginNursery
     from sft.plugin.values import (
@@ -340,10 +340,11 @@ def sft_call_ended(call: str, reason: str) -> None:
 
 
 @hookspec
-def sft_participant_joined(call: str, participant: ParticipantId) -> None:
+def sft_participant_joined(call: str, participant: ParticipantId, path: PathKind) -> None:
     """A participant's data channel opened: it is in the call.
 
-    call: the call's id. participant: who.
+    call: the call's id. participant: who. path: what kind of way its packets take;
+    ``str(path)`` is short, such as ``udp host-relay``.
 
     When: before ``sft_roster_changed``. Where: the call's worker, in its main task.
 
@@ -352,16 +353,17 @@ def sft_participant_joined(call: str, participant: ParticipantId) -> None:
     Example::
 
         @hookimpl
-        def sft_participant_joined(call: str, participant: ParticipantId) -> None:
-            print(f"{participant} joined {call}")
+        def sft_participant_joined(call: str, participant: ParticipantId, path: PathKind) -> None:
+            print(f"{participant} joined {call} by {path}")
     """
 
 
 @hookspec
-def sft_participant_left(call: str, participant: ParticipantId, reason: str) -> None:
+def sft_participant_left(call: str, participant: ParticipantId, reason: str, path: PathKind) -> None:
     """A participant is gone; every ``sft_participant_joined`` is followed by one of these.
 
     call: the call's id. participant: who. reason: one word, e.g. ``hangup``, ``closed``, ``silent``.
+    path: what kind of way its packets took at last.
 
     When: before ``sft_roster_changed``. Where: the call's worker, in its main task.
 
@@ -371,7 +373,7 @@ def sft_participant_left(call: str, participant: ParticipantId, reason: str) -> 
 
         @hookimpl
         def sft_participant_left(call: str, participant: ParticipantId, reason: str) -> None:
-            print(f"{participant} left {call}: {reason}")
+            print(f"{participant} left {call}: {reason}")  # arguments nobody needs may be left out
     """
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from sft.model import WorkerLoad
+from sft.model import PathKind, WorkerLoad
 from sft.plugin.interfaces import TransportStats
 from sft.signalling.messages import Status
 
@@ -83,7 +83,9 @@ class ParticipantSnapshot:
     transport: str = ""
     """Protocol of the selected path, ``udp`` or ``tcp``; empty while there is none."""
     path: str = ""
-    """Of the server's end: ``host``, ``srflx`` or ``relay``."""
+    """The server's end of it: ``host``, ``srflx`` or ``relay``."""
+    remote_path: str = ""
+    """The participant's end: ``host``, ``srflx``, ``prflx`` or ``relay``, see :class:`sft.model.PathKind`."""
     remote: str = ""
     """Remote address of the selected path, as ``host:port``."""
     age_seconds: float = 0.0
@@ -103,6 +105,14 @@ class ParticipantSnapshot:
     """As its own receiver reports say, over all slots."""
     round_trip_seconds: float = 0.0
     """0: not known yet."""
+
+
+@attrs.frozen(kw_only=True)
+class PathTotal:
+    """How many participants had a path of this kind."""
+
+    kind: PathKind
+    participants: int
 
 
 @attrs.frozen(kw_only=True)
@@ -132,6 +142,8 @@ class Snapshot:
     participants_connected_total: int = 0
     participants_left_total: Mapping[str, int] = attrs.field(factory=dict)
     """By the reason they left for."""
+    paths_left_total: tuple[PathTotal, ...] = ()
+    """By the kind of path that those who left had at last."""
     packets_received_total: int = 0
     bytes_received_total: int = 0
     packets_sent_total: int = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from sft.model import EnvelopeVerdict, ParticipantId, RosterEntry
+from sft.model import EnvelopeVerdict, ParticipantId, PathKind, RosterEntry
 from sft.plugin.manager import PluginManager
 
 
@@ -21,6 +21,8 @@ class HookObserver:
         self.on_call_ended: Callable[[str], None] = lambda call: None
         self.connected_total = 0
         self.left: Counter[str] = Counter()
+        self.paths: Counter[PathKind] = Counter()
+        """Of those who left."""
 
     def call_started(self, call: str) -> None:
         self.on_call_started(call)
@@ -30,13 +32,16 @@ class HookObserver:
         self.on_call_ended(call)
         self._manager.notify("sft_call_ended", call=call, reason=reason)
 
-    def participant_joined(self, call: str, participant: ParticipantId) -> None:
+    def participant_joined(self, call: str, participant: ParticipantId, path: PathKind) -> None:
         self.connected_total += 1
-        self._manager.notify("sft_participant_joined", call=call, participant=participant)
+        self._manager.notify("sft_participant_joined", call=call, participant=participant, path=path)
 
-    def participant_left(self, call: str, participant: ParticipantId, reason: str) -> None:
+    def participant_left(self, call: str, participant: ParticipantId, reason: str, path: PathKind) -> None:
         self.left[reason] += 1
-        self._manager.notify("sft_participant_left", call=call, participant=participant, reason=reason)
+        self.paths[path] += 1
+        self._manager.notify(
+            "sft_participant_left", call=call, participant=participant, reason=reason, path=path
+        )
 
     def roster_changed(self, call: str, roster: Sequence[RosterEntry], reason: str) -> None:
         self._manager.notify("sft_roster_changed", call=call, roster=roster, reason=reason)

@@ -12,7 +12,7 @@ import trio
 
 from sft.calls.call import Call
 from sft.calls.participant import Participant
-from sft.plugin.values import CallSnapshot, DrainState, ParticipantSnapshot, Snapshot
+from sft.plugin.values import CallSnapshot, DrainState, ParticipantSnapshot, PathTotal, Snapshot
 
 if TYPE_CHECKING:
     from sft.server.worker import Worker
@@ -55,6 +55,9 @@ class Snapshots:
             participants_total=worker.calls.participants_total,
             participants_connected_total=worker.observer.connected_total,
             participants_left_total=dict(worker.observer.left),
+            paths_left_total=tuple(
+                PathTotal(kind=kind, participants=count) for kind, count in worker.observer.paths.items()
+            ),
             packets_received_total=past.packets_in + sum(p.packets_received for p in people),
             bytes_received_total=past.octets_in + sum(p.bytes_received for p in people),
             packets_sent_total=past.packets_out + sum(p.packets_sent for p in people),
@@ -90,14 +93,15 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
     connection = participant.connection or participant.pending
     if connection is None:
         return ParticipantSnapshot(user=participant.id.user, client=participant.id.client)
-    endpoint = connection.endpoint
+    endpoint, path = connection.endpoint, connection.path_kind
     slots = endpoint.slots.values()
     return ParticipantSnapshot(
         user=participant.id.user,
         client=participant.id.client,
         connected=connection.established,
-        transport=connection.protocol,
-        path=connection.path_kind,
+        transport=path.transport,
+        path=path.local,
+        remote_path=path.remote,
         remote=connection.remote,
         age_seconds=now - connection.made_at,
         silent_seconds=now - connection.last_alive,

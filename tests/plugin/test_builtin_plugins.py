@@ -11,7 +11,7 @@ import structlog
 
 from sft.config import Config, parse_config
 from sft.errors import ConfigError
-from sft.model import ParticipantId, WorkerLoad
+from sft.model import ParticipantId, PathKind, WorkerLoad
 from sft.plugin import AuthRequest, DrainState, PlacementRequest, Status
 from sft.plugin.builtin.placement import least_loaded
 from sft.plugin.builtin.srtp import PROFILES
@@ -131,10 +131,11 @@ def test_a_new_call_goes_to_the_least_loaded_worker(
 
 def test_the_life_of_calls_is_logged(builtin_manager: PluginManager) -> None:
     who = ParticipantId("user-one-two", "3")
+    path = PathKind("udp", "host", "prflx")
     with structlog.testing.capture_logs() as logs:
         builtin_manager.notify("sft_call_started", call="c")
-        builtin_manager.notify("sft_participant_joined", call="c", participant=who)
-        builtin_manager.notify("sft_participant_left", call="c", participant=who, reason="hangup")
+        builtin_manager.notify("sft_participant_joined", call="c", participant=who, path=path)
+        builtin_manager.notify("sft_participant_left", call="c", participant=who, reason="hangup", path=path)
         builtin_manager.notify("sft_call_ended", call="c", reason="empty")
         builtin_manager.notify("sft_draining", state=DrainState.DRAINING)
     assert [line["event"] for line in logs] == [
@@ -144,6 +145,7 @@ def test_the_life_of_calls_is_logged(builtin_manager: PluginManager) -> None:
         "call_ended",
         "draining",
     ]
+    assert [line.get("path") for line in logs] == [None, str(path), str(path), None, None]
     assert not builtin_manager.faults
 
 

@@ -14,7 +14,7 @@ import trio.testing
 from sft import hookimpl
 from sft.config import Config
 from sft.errors import ConfigError, LocalError, PluginError
-from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, RosterEntry, WorkerLoad
+from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, PathKind, RosterEntry, WorkerLoad
 from sft.plugin import AuthRequest, PlacementRequest, PluginNursery, Status, Verdict
 from sft.plugin.manager import NOTIFICATIONS, PluginManager
 
@@ -35,11 +35,12 @@ REQUEST = AuthRequest(
     toolver="10.0.0",
 )
 IDENTITY = DtlsIdentity(b"certificate", b"key", "AB:CD")
+PATH = PathKind("udp", "host", "relay")
 NOTICES: dict[str, dict[str, object]] = {
     "sft_call_started": {"call": "c"},
     "sft_call_ended": {"call": "c", "reason": "empty"},
-    "sft_participant_joined": {"call": "c", "participant": ALICE},
-    "sft_participant_left": {"call": "c", "participant": ALICE, "reason": "hangup"},
+    "sft_participant_joined": {"call": "c", "participant": ALICE, "path": PATH},
+    "sft_participant_left": {"call": "c", "participant": ALICE, "reason": "hangup", "path": PATH},
     "sft_roster_changed": {"call": "c", "roster": ROSTER, "reason": "joined"},
     "sft_snapshot": {"snapshot": object()},
     "sft_draining": {"state": "draining"},
@@ -122,7 +123,7 @@ def test_a_plugin_takes_only_the_arguments_it_wants(make_manager: MakeManager) -
             heard.append((call, reason))
 
     manager = make_manager(one=Plugin())
-    manager.notify("sft_participant_left", call="c", participant=ALICE, reason="hangup")
+    manager.notify("sft_participant_left", call="c", participant=ALICE, reason="hangup", path=PATH)
     assert heard == [("c", "hangup")]
     assert not manager.faults
 

@@ -27,6 +27,7 @@ from sft.model import (
     EnvelopeVerdict,
     IceServer,
     ParticipantId,
+    PathKind,
     RosterEntry,
 )
 from sft.webrtc.dtls import DtlsContext
@@ -93,6 +94,8 @@ class Recorder:
         """(name, further arguments...) in order; participants by their user, rosters as lists of users."""
         self.logs: list[tuple[str, dict[str, object]]] = []
         self.envelopes: list[tuple[str, list[str], str]] = []
+        self.paths: dict[str, PathKind] = {}
+        """Of those who left, by user."""
         self.verdict: Callable[[str], EnvelopeVerdict] = lambda sender: EnvelopeVerdict.ALLOW
         self.order: Callable[[Sequence[RosterEntry]], Sequence[RosterEntry]] = lambda roster: roster
 
@@ -102,10 +105,11 @@ class Recorder:
     def call_ended(self, call: str, reason: str) -> None:
         self.events.append(("ended", call, reason))
 
-    def participant_joined(self, call: str, participant: ParticipantId) -> None:
+    def participant_joined(self, call: str, participant: ParticipantId, path: PathKind) -> None:
         self.events.append(("joined", participant.user))
 
-    def participant_left(self, call: str, participant: ParticipantId, reason: str) -> None:
+    def participant_left(self, call: str, participant: ParticipantId, reason: str, path: PathKind) -> None:
+        self.paths[participant.user] = path
         self.events.append(("left", participant.user, reason))
 
     def roster_changed(self, call: str, roster: Sequence[RosterEntry], reason: str) -> None:

@@ -70,17 +70,20 @@ class ClientEnd:
         return [int(ssrc) for ssrc in re.findall(r"a=ssrc:(\d+) cname", self.offer)]
 
     def answer(self, **replacements: str) -> str:
-        """The SDP answer; ``replacements`` (e.g. ``fingerprint=...``) change what it says."""
+        """The SDP answer; ``replacements`` (e.g. ``fingerprint=...``) change what it says; ``candidates`` are
+        whole lines, of which it has none otherwise."""
         engine = self.engine
         said = {
             "ufrag": engine.ufrag,
             "pwd": "x" * 24,
             "fingerprint": engine.context.identity.fingerprint,
+            "candidates": "",
             **replacements,
         }
         transport = (
             f"a=ice-ufrag:{said['ufrag']}\na=ice-pwd:{said['pwd']}\n"
             f"a=fingerprint:sha-256 {said['fingerprint']}\na=setup:{engine.setup}\n"
+            f"{said['candidates']}"
         )
         return (
             f"v=0\nm=audio 9 UDP/TLS/RTP/SAVPF 111\na=mid:audio\na=rtcp-mux\n{transport}"

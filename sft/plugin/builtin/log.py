@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from sft import hookimpl
-from sft.model import ParticipantId, RosterEntry
+from sft.model import ParticipantId, PathKind, RosterEntry
 from sft.plugin.values import DrainState
 
 _log = structlog.get_logger("call")
@@ -24,13 +24,13 @@ def sft_call_ended(call: str, reason: str) -> None:
 
 
 @hookimpl
-def sft_participant_joined(call: str, participant: ParticipantId) -> None:
-    _log.info("participant_joined", call=call, participant=str(participant))
+def sft_participant_joined(call: str, participant: ParticipantId, path: PathKind) -> None:
+    _log.info("participant_joined", call=call, participant=str(participant), path=str(path))
 
 
 @hookimpl
-def sft_participant_left(call: str, participant: ParticipantId, reason: str) -> None:
-    _log.info("participant_left", call=call, participant=str(participant), reason=reason)
+def sft_participant_left(call: str, participant: ParticipantId, reason: str, path: PathKind) -> None:
+    _log.info("participant_left", call=call, participant=str(participant), reason=reason, path=str(path))
 
 
 @hookimpl
