@@ -3,12 +3,14 @@
 ::
 
     with Lab() as lab:
-        internet, server, gate, ann = map(lab.host, ("internet", "server", "gate", "ann"))
+        internet, server, gate, ann, bob = map(lab.host, ("internet", "server", "gate", "ann", "bob"))
         lab.connect(server, internet, "203.0.113.2/24", "2001:db8:1::2/64")
         lab.connect(gate, internet, "192.0.2.2/24")
         lab.connect(ann, gate, "10.0.0.2/24")
         gate.translate("20000-29999")
         gate.forward_only("udp dport 3478")
+        wifi = lab.connect_badly(bob, internet, "198.51.100.2/24")
+        wifi.set_both(loss=0.05, delay=0.1)
         with running_server(folder, within=server.entered), Browser(within=ann.command): ...
 
 What a host reaches, it reaches by the host it was connected to, which forwards. Traffic never leaves the
@@ -24,13 +26,15 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_interface
 from pathlib import Path
 from types import TracebackType
 
 import pytest
+
+from support.bad_link import BadLink
 
 UPLINK = "uplink"
 """A host's interface towards the host it was connected to. That one's end has the name of the host."""
@@ -149,6 +153,7 @@ class Lab:
         _remove_what_others_left()
         self._name = f"{_PREFIX}{os.getpid()}-{next(_count)}"
         self.hosts: dict[str, Host] = {}
+        self._links: list[BadLink] = []
 
     def __enter__(self) -> Lab:
         return self
@@ -156,6 +161,8 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for link in self._links:
+            link.close()
         for host in self.hosts.values():
             _remove(host.namespace)
 
@@ -171,6 +178,16 @@ class Lab:
         the outer host gets the first of each network, forwards, and is the way to everywhere."""
         end = ("netns", inner.namespace, "name", uplink)
         _run("ip", "link", "add", *end, "type", "veth", "peer", inner.name, "netns", outer.namespace)
+        self._set_up(inner, outer, addresses, uplink)
+
+    def connect_badly(self, inner: Host, outer: Host, *addresses: str, seed: str = "impair") -> BadLink:
+        """As :meth:`connect`, by a link whose loss, delay, jitter, rate and cuts the test sets."""
+        link = BadLink(f"{inner.namespace}:{UPLINK}", f"{outer.namespace}:{inner.name}", seed)
+        self._links.append(link)
+        self._set_up(inner, outer, addresses, UPLINK)
+        return link
+
+    def _set_up(self, inner: Host, outer: Host, addresses: Sequence[str], uplink: str) -> None:
         for host, interface in ((inner, uplink), (outer, inner.name)):
             host.set(f"ipv6.conf.{interface}.accept_ra", 0)
             host.set(f"ipv6.conf.{interface}.accept_dad", 0)  # addresses are usable at once
