@@ -21,6 +21,8 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,7 +31,7 @@ from traffic import SHAPES, Shape
 
 from server import Server
 from sft_load.client import Client
-from sft_load.fleet import Fleet, Flow
+from sft_load.fleet import Fleet
 from sft_load.meter import Meter, objection
 
 AIMS = {"fan": 2.2, "twenty": 2.7}
@@ -40,20 +42,20 @@ FRAMES_PER_SECOND = 30
 FLOORS = ("c", "direct")
 
 
-def begin(shape: Shape, clients: list[Client]) -> list[Flow]:
-    """Have the clients watch and send what the shape says."""
-    flows = []
+def begin(shape: Shape, clients: list[Client]) -> list[tuple[Callable[[], None], float]]:
+    """Have the clients watch what the shape says; returns what sends it, and how many times a second."""
+    flows: list[tuple[Callable[[], None], float]] = []
     watched: dict[int, list[str]] = {}
     for stream in shape.streams:
         sender = clients[stream.sender]
         if stream.level is None:
-            sender.start_video(stream.size, per_frame=max(1, stream.rate // FRAMES_PER_SECOND))
-            flows.append(Flow(sender.send_video, stream.rate))
+            video = sender.start_video(stream.size, per_frame=max(1, stream.rate // FRAMES_PER_SECOND))
+            flows.append((partial(sender.send_video, video), stream.rate))
             for receiver in stream.receivers:
                 watched.setdefault(receiver, []).append(sender.user)
         else:
             sender.start_audio(stream.level)
-            flows.append(Flow(sender.send_audio, stream.rate))
+            flows.append((sender.send_audio, stream.rate))
     for receiver, users in watched.items():
         clients[receiver].watch(users, time.monotonic())
     return flows
@@ -72,7 +74,7 @@ def measure_floor(shape: Shape, seconds: float, srtp: str) -> float:
 def forward(shape: Shape, seconds: float, profile: Path | None = None) -> dict[str, Any]:
     """One run of the server: first the silent call, then with media."""
     with Server(shape.participants + 10, profile) as server:
-        fleet = Fleet(server.address)
+        fleet = Fleet(server.url)
         clients = fleet.gather(shape.participants)
         flows = begin(shape, clients)
         fleet.run_for(WARM_UP_SECONDS)

@@ -33,7 +33,7 @@ LAG_AIM_SECONDS = 0.020
 def pairs(calls: int, profile: Path | None = None) -> dict[str, Any]:
     """Joins into calls of two."""
     with Server(2 * calls + 10, profile) as server:
-        fleet = Fleet(server.address)
+        fleet = Fleet(server.url)
         _join(fleet, [client for _ in range(4) for client in fleet.add(2)])  # imports, caches
         waiting = [client for _ in range(calls) for client in fleet.add(2)]
         server.toggle_profile()
@@ -66,7 +66,7 @@ def pairs(calls: int, profile: Path | None = None) -> dict[str, Any]:
 def one_call(participants: int, profile: Path | None = None) -> dict[str, Any]:
     """Joins into a single call, all at once."""
     with Server(participants + 10, profile) as server:
-        fleet = Fleet(server.address)
+        fleet = Fleet(server.url)
         clients = fleet.add(participants, video_slots=9)
         server.toggle_profile()
         meter, started = Meter(server.pid), time.monotonic()

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from typing import Any
 
 from server import Server
-from sft_load.fleet import Fleet, Flow
+from sft_load.fleet import Fleet
 
 CALL = 10
 SIZE = 1100
@@ -25,13 +26,11 @@ SETTLE_SECONDS = 3.0
 def memory(participants: int) -> dict[str, Any]:
     with Server(participants + 10) as server:
         base = server.memory()
-        fleet = Fleet(server.address)
+        fleet = Fleet(server.url)
         clients = [client for _ in range(participants // CALL) for client in fleet.gather(CALL)]
         fleet.run_for(SETTLE_SECONDS)
         idle = server.memory()
-        for client in clients:
-            client.start_video(SIZE, per_frame=2)
-        fleet.start_media([Flow(client.send_video, RATE) for client in clients])
+        fleet.start_media([(partial(c.send_video, c.start_video(SIZE, per_frame=2)), RATE) for c in clients])
         fleet.run_for(FILL_SECONDS)
         full = server.memory()
         fleet.close()

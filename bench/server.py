@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from sft_load import process
+from sft_load.http import Url, read_url
 
 CONFIG = """\
 [server]
@@ -90,6 +91,10 @@ class Server:
         if error is None and self.log:
             print(self.log, file=sys.stderr)
         self._folder.cleanup()
+
+    @property
+    def url(self) -> Url:
+        return read_url("http://{}:{}".format(*self.address))
 
     @property
     def pid(self) -> int:

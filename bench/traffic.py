@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 from pylibsrtp import Policy, Session
 
-from sft_load.media import AUDIO_BYTES, LOUD, SILENT
+from sft_load.packets import AUDIO_BYTES, LOUD, SILENT
 
 KEY = bytes(range(28))
 """AES-128-GCM master key and salt, the same for everybody, both ways: a benchmark has no secrets."""

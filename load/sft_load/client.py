@@ -1,204 +1,223 @@
 """A light client: everything a participant says on the wire, nothing a browser does with it.
 
-Real sockets, ICE checks, DTLS, SCTP and SRTP, driven by a ``Fleet``, so that hundreds fit into
-one process. DTLS and SCTP are the server's own engines in the other role; tests/e2e has the independent
+Real sockets, HTTP, ICE checks, DTLS, SCTP and SRTP, driven by a ``Fleet``, so that hundreds fit into one
+process. DTLS and SCTP are the server's own engines in the other role; tests/e2e has the independent
 clients, this one is for load.
+
+A client that is *checked* decrypts and reads each packet it gets. The others count by the RTP header, which
+is in the clear, and decrypt only RTCP.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import socket
-import struct
 import uuid
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pylibsrtp import Session
-
 from sft.errors import BadPacket
-from sft.webrtc import rtcp, stun
+from sft.forwarding.libsrtp import Inbound, pointer
+from sft.webrtc import rtcp
 from sft.webrtc.dtls import DtlsSession
 from sft.webrtc.events import ChannelOpen, Message
 from sft.webrtc.sctp import SctpAssociation
 from sft.webrtc.srtp import inbound_session, outbound_session
-from sft_load.http_connection import HttpConnection
-from sft_load.media import AudioSource, Stream, VideoSource
+from sft_load.batch import COUNT
+from sft_load.errors import JoinError
+from sft_load.http import HttpConnection, read_url
+from sft_load.ice import Checks
+from sft_load.messages import HIGH, PROPS, Writer, read_setup, read_untrusted
+from sft_load.packets import AUDIO_BYTES, AudioSource, VideoSource
+from sft_load.reception import Reception
+from sft_load.sdp import Offer, Ours, read_offer, write_answer
+from sft_load.udp import UdpPath
 
 if TYPE_CHECKING:
     from sft_load.fleet import Fleet
 
+FIRST_CHECKS_SECONDS = 0.05
+TRIES = 10
+"""Checks to a candidate before the next one has its turn."""
+
 CHECK_SECONDS = 2.5
 PING_SECONDS = 5.0
 REPORT_SECONDS = 1.0
-RECEIVE_BUFFER = 1 << 20
 
-_SSRC_AT = struct.Struct("!8xI")
+PORT_CLOSED = "the server closed the port"
+
 _ORIGIN = re.compile(r'"src_userid":"([^"]*)"')
-_PROPS = {"videosend": "true", "screensend": "false", "audiocbr": "false", "muted": "false"}
 
 
 class Client:
     """One participant. Its states are events with the time they came: 0.0 means not yet."""
 
-    def __init__(self, fleet: Fleet, call: str, video_slots: int) -> None:
+    def __init__(
+        self, fleet: Fleet, call: str, video_slots: int, *, checked: bool = True, rids: Sequence[str] = ()
+    ) -> None:
+        """``rids``: the names of its simulcast layers; none: one video under an SSRC that is announced."""
         self.user = uuid.uuid4().hex
         self.call = call
+        self.checked = checked
         self.asked_at = self.answered_at = self.open_at = 0.0
         self.failed: str | None = None
+        self.closed = False
         self.roster: list[dict[str, Any]] = []
         self.roster_at = 0.0
         """When the newest roster came; it is approved at once."""
         self.known: set[str] = set()
         """Whose PROPSYNC was relayed to us: the server has taken their approval of us."""
-        self.streams: dict[int, Stream] = {}
-        self.strangers = 0
-        """Packets with an SSRC that was never offered, or that do not decrypt."""
+        self.received = Reception(fleet.latency if checked else None)
+        self.audio_slots = self.video_slots = 0
         self.bad = 0
-        """DTLS and SCTP packets that make no sense; what is late may be among them."""
-        self.packets = 0
+        """STUN, DTLS, SCTP and RTCP packets that make no sense; what is late may be among them."""
         self.audio: AudioSource | None = None
-        self.video: VideoSource | None = None
+        self.layers: dict[int, VideoSource] = {}
+        """By SSRC."""
+        self.on_open: Callable[[float], None] = lambda now: None
+        self.on_roster: Callable[[float], None] = lambda now: None
+        self.on_second: Callable[[float], None] = lambda now: None
+        """Once a second, while it is in the call."""
+        self.on_end: Callable[[float], None] = lambda now: None
+        """It has failed, or its leaving is done."""
         self.ssrc_audio, self._ssrc_video = (int.from_bytes(os.urandom(4), "big") for _ in range(2))
         self._label_video = 0
+        self._transport_sequence = 0
+        self._rids = rids
         self._fleet = fleet
-        self._video_slots = video_slots
-        self._http = HttpConnection(fleet.server)
-        self._ufrag, self._pwd = os.urandom(4).hex(), os.urandom(12).hex()
-        self._socket: socket.socket | None = None
-        self._check: bytes = b""
+        self._wanted_slots = video_slots
+        self._writer = Writer(call, self.user)
+        self._http: HttpConnection | None = None
+        self._checks = Checks(os.urandom)
+        self._path: UdpPath | None = None
         self._dtls = DtlsSession(fleet.context, is_server=False)
         self._dtls_started = False
         self._sctp: SctpAssociation | None = None
-        self._inbound: Session | None = None
-        self._outbound: Session | None = None
+        self._outbound: Any = None  # srtp_t; the session it belongs to is kept with it
+        self._session: Any = None
         self._check_at = self._ping_at = self._report_at = float("inf")
+        self._timer = fleet.timers.timer(self._tick)
+        self._leaving = False
+        self._tries = 0
 
     # Joining.
 
     def join(self, now: float) -> None:
         """Ask; the rest follows from what comes back."""
         self.asked_at = now
-        self._fleet.watch(self._http.fd, self._http.on_readable)
-        body = self._message(
-            "CONFCONN",
-            update=False,
-            tool="sft-load",
-            toolver="10.0.0",
-            selective_audio=True,
-            selective_video=True,
-            vstreams=self._video_slots,
-        )
-        self._http.post(f"/sft/{self.call}", body.encode(), self._offered)
+        self._http = HttpConnection(self._fleet.url, self._fleet)
+        body = self._writer.join(self._wanted_slots, self._fleet.credentials)
+        self._http.post(f"sft/{self.call}", body.encode(), self._offered, now)
 
     def _offered(self, status: int, body: bytes, now: float) -> None:
-        reply = json.loads(body) if status == 200 else {}
-        if reply.get("type") != "SETUP":
-            self.failed = f"CONFCONN: HTTP {status} {body[:200]!r}"
-            self._close_http()
-            return
-        offer: str = reply["sdp"]
-        candidate = _value(offer, "candidate:").split()
-        remote = f"{_value(offer, 'ice-ufrag:')}:{self._ufrag}"
-        self._dtls.set_fingerprints([("sha-256", _value(offer, "fingerprint:sha-256 "))])
-        self.streams = {int(ssrc): Stream() for ssrc in re.findall(r"a=ssrc:(\d+) cname", offer)}
-        attributes = [
-            (stun.USERNAME, remote.encode()),
-            (stun.ICE_CONTROLLING, bytes(8)),
-            (stun.PRIORITY, bytes.fromhex("6e7e1eff")),
-            (stun.USE_CANDIDATE, b""),
-        ]
-        key = _value(offer, "ice-pwd:").encode()
-        self._check = stun.write(stun.Kind.REQUEST, stun.BINDING, os.urandom(12), attributes, key)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        self._socket.setblocking(False)
-        self._socket.connect((candidate[4], int(candidate[5])))
-        self._fleet.watch(self._socket.fileno(), self._on_readable)
-        self._check_at = now
-        answer = self._message("SETUP", resp=True, sdp=self._answer(), props=_PROPS)
-        self._http.post(f"/sft/{self.call}", answer.encode(), self._answered)
-        self.tick(now)
+        try:
+            sdp, url = read_setup(status, body)
+            offer = read_offer(sdp)
+            if self._rids and not offer.simulcast:
+                raise JoinError("the server offers no simulcast")
+            self._start(offer, url, now)
+        except JoinError as error:
+            self.fail(str(error), now)
 
-    def _answer(self) -> str:
-        lines = [
-            "v=0",
-            "m=audio 9 UDP/TLS/RTP/SAVPF 111",
-            "a=mid:audio",
-            "a=rtcp-mux",
-            f"a=ice-ufrag:{self._ufrag}",
-            f"a=ice-pwd:{self._pwd}",
-            f"a=fingerprint:sha-256 {self._fleet.context.identity.fingerprint}",
-            "a=setup:active",
-            f"a=ssrc:{self.ssrc_audio} cname:load",
-            "m=video 9 UDP/TLS/RTP/SAVPF 100",
-            "a=mid:video",
-            "a=rtcp-mux",
-            "a=rtcp-fb:100 nack pli",
-            f"a=ssrc:{self._ssrc_video} cname:load",
-            "m=application 9 DTLS/SCTP 5000",
-            "a=mid:data",
-        ]
-        return "\r\n".join(lines) + "\r\n"
+    def _start(self, offer: Offer, url: str, now: float) -> None:
+        self._dtls.set_fingerprints([("sha-256", offer.fingerprint)])
+        self.received.offer((*offer.audio_slots, *offer.video_slots))
+        self.audio_slots, self.video_slots = len(offer.audio_slots), len(offer.video_slots)
+        self._checks.set_remote(offer)
+        self._path = UdpPath(offer.candidates, stamped=self.checked)
+        self._fleet.watch(self._path.fd, self.read)
+        self._check_at = now
+        ours = Ours(
+            ufrag=self._checks.ufrag,
+            pwd=self._checks.pwd,
+            fingerprint=self._fleet.context.identity.fingerprint,
+            audio_ssrc=self.ssrc_audio,
+            video_ssrc=None if self._rids else self._ssrc_video,
+            rids=self._rids,
+        )
+        answer = self._writer.write("SETUP", resp=True, sdp=write_answer(offer, ours), props=PROPS)
+        assert self._http is not None
+        if url and not self._fleet.stays and (elsewhere := read_url(url)) != self._http.url:
+            self._http.close()
+            self._http = HttpConnection(elsewhere, self._fleet)
+        self._http.post(f"sft/{self.call}", answer.encode(), self._answered, now)
+        self._tick(now)
 
     def _answered(self, status: int, body: bytes, now: float) -> None:
         self.answered_at = now
         if status != 200:
-            self.failed = f"SETUP: HTTP {status} {body[:200]!r}"
-        self._close_http()
-
-    def _close_http(self) -> None:
-        self._fleet.unwatch(self._http.fd)
-        self._http.close()
+            self.fail(f"SETUP: HTTP {status} {body[:60].decode(errors='replace')}".strip(), now)
+        elif self._http is not None:
+            self._http.close()
 
     # What comes.
 
-    def _on_readable(self, now: float) -> None:
-        assert self._socket is not None
-        recv, media = self._socket.recv, self._media
-        while True:
+    def read(self, now: float) -> None:
+        """Take what the socket has."""
+        batch, path = self._fleet.batch, self._path
+        while path is not None and not self.closed:
             try:
-                data = recv(2048)
-            except BlockingIOError:
-                return
+                count = batch.receive(path.fd, stamped=self.checked)
             except ConnectionRefusedError:
-                self.failed = self.failed or "the server closed the port"
+                self.fail(PORT_CLOSED, now)
                 return
-            if 128 <= data[0] <= 191:
-                media(data)
-            elif data[0] <= 3:
-                if not self._dtls_started:
-                    self._dtls_started = True
-                    self._dtls.start(now)
-                    self._flush(now)
-            else:
-                try:
-                    self._dtls.receive_untrusted(data, now)
-                except BadPacket:
-                    self.bad += 1
-                self._flush(now)
+            if count:
+                for data in self.received.take(batch, count, now):
+                    self._control(data, now)
+            if count < COUNT:
+                return
 
-    def _media(self, data: bytes) -> None:
-        if self._inbound is None:
-            self.strangers += 1
-        elif 192 <= data[1] <= 223:
-            for packet in rtcp.parse_compound_untrusted(self._inbound.unprotect_rtcp(data)):
-                if isinstance(packet, (rtcp.Pli, rtcp.Fir)) and self.video is not None:
-                    self.video.keyframe = True
-        else:
-            stream = self.streams.get(_SSRC_AT.unpack_from(data)[0])
-            if stream is None:
-                self.strangers += 1
+    def _control(self, data: bytes, now: float) -> None:
+        """STUN, DTLS (with SCTP in it) or RTCP (RFC 7983)."""
+        try:
+            if data[:1] < b"\x04":
+                self._stun(data, now)
+            elif data[0] < 64:
+                self._dtls.receive_untrusted(data, now)
+                self._flush(now)
             else:
-                self.packets += 1
-                stream.take(self._inbound.unprotect(data))
+                self._rtcp(data)
+        except BadPacket:
+            self.bad += 1
+            self._flush(now)
+
+    def _stun(self, data: bytes, now: float) -> None:
+        assert self._path is not None
+        answer = self._checks.receive_untrusted(data, self._path.remote)
+        if answer is not None:
+            self._send(answer)
+        if self._checks.valid and not self._dtls_started:
+            self._dtls_started = True
+            self._check_at = now + CHECK_SECONDS
+            self._dtls.start(now)
+            self._flush(now)
+
+    def _rtcp(self, data: bytes) -> None:
+        srtp = self.received.srtp
+        if srtp is None:
+            return
+        for packet in rtcp.parse_compound_untrusted(srtp.unprotect_rtcp_untrusted(data)):
+            if isinstance(packet, rtcp.Pli):
+                self._want_keyframe(packet.media)
+            elif isinstance(packet, rtcp.Fir):
+                for media, _ in packet.commands:
+                    self._want_keyframe(media)
+            elif isinstance(packet, rtcp.ReceiverReport):
+                for block in packet.blocks:
+                    if (source := self.layers.get(block.ssrc)) is not None:
+                        source.named = True
+
+    def _want_keyframe(self, ssrc: int) -> None:
+        if (source := self.layers.get(ssrc)) is not None:
+            source.keyframe = True
 
     def _flush(self, now: float) -> None:
-        """Carry between DTLS, SCTP and the socket."""
+        """Carry between DTLS, SCTP and the socket; then see when to look again."""
         dtls, sctp = self._dtls, self._sctp
         if sctp is None and dtls.srtp is not None:
-            self._inbound, self._outbound = inbound_session(dtls.srtp), outbound_session(dtls.srtp)
+            self.received.srtp = Inbound(inbound_session(dtls.srtp))
+            self._session = outbound_session(dtls.srtp)
+            self._outbound = pointer(self._session)
             sctp = self._sctp = SctpAssociation(os.urandom, now, is_server=False, opens_channel=False)
         if sctp is not None:
             for packet in dtls.received():
@@ -212,64 +231,96 @@ class Client:
                 elif isinstance(event, ChannelOpen):
                     self._opened(now)
                 else:
-                    self.failed = event.reason
+                    self.fail(event.reason, now)
             for packet in sctp.datagrams():
-                dtls.send(packet)
-        if dtls.closed is not None:
-            self.failed = self.failed or dtls.closed
+                if dtls.closed is None:
+                    dtls.send(packet)
         for data in dtls.datagrams():
             self._send(data)
+        if dtls.closed is not None:
+            self.fail(dtls.closed, now)
+        self._set_timer()
 
     def _opened(self, now: float) -> None:
         self.open_at = now
         self._ping_at = now + PING_SECONDS
         self._report_at = now + REPORT_SECONDS
-        self._say("PROPSYNC", now, props=_PROPS)
+        assert self._path is not None
+        self._fleet.opened(self, self._path.fd)
+        self._say(self._writer.write("PROPSYNC", props=PROPS), now)
+        self.on_open(now)
 
     def _take_message(self, text: str, now: float) -> None:
-        head = text[:40]
+        head = text[:60]
         if '"PROPSYNC"' in head:
             if found := _ORIGIN.search(text):
                 self.known.add(found[1])
         elif '"CONFPART"' in head:
             self.roster, trusted = self._fleet.read_roster(text)
             self.roster_at = now
-            self._label_video = next(
-                (int(entry["ssrc_video"]) for entry in self.roster if entry["userid"] == self.user), 0
-            )
-            self._send_text(self._message("CONFPART", resp=True, participants=[])[:-2] + trusted + "}", now)
+            own = [entry for entry in self.roster if entry["userid"] == self.user]
+            self._label_video = int(own[0]["ssrc_video"]) if own else 0
+            self._say(self._writer.trust(trusted), now)
+            self.on_roster(now)
+        elif '"HANGUP"' in head:
+            if self._leaving or read_untrusted(text).get("resp"):
+                self._end(now)
+            else:
+                self.fail("the server hung up", now)
 
     # What goes.
 
-    def watch(self, users: list[str], now: float) -> None:
-        """Ask for these participants' videos."""
-        self._say("CONFSTREAMS", now, mode="list", streams=[{"userid": u, "quality": 2} for u in users])
+    def watch(self, users: Sequence[str], now: float, qualities: Sequence[int] = ()) -> None:
+        """Ask for these participants' videos, in high quality unless told otherwise."""
+        wanted = [
+            (user, qualities[index] if index < len(qualities) else HIGH) for index, user in enumerate(users)
+        ]
+        self._say(self._writer.streams(wanted), now)
+
+    def start_audio(self, level: int, size: int = AUDIO_BYTES, ticks: int = 960) -> AudioSource:
+        self.audio = AudioSource(self.ssrc_audio, size, ticks)
+        self.audio.level = level
+        return self.audio
+
+    def start_video(self, size: int, per_frame: int, rid: str = "", ticks: int = 3000) -> VideoSource:
+        """``rid``: one of those the client was made with."""
+        ssrc = int.from_bytes(os.urandom(4), "big") if rid else self._ssrc_video
+        source = self.layers[ssrc] = VideoSource(ssrc, size, per_frame, rid, ticks)
+        return source
 
     def send_audio(self) -> None:
         if self.audio is not None and self._outbound is not None:
-            self._send(self._outbound.protect(self.audio.next(self.ssrc_audio)))
+            self._send(self.audio.protect(self._outbound, self.ssrc_audio))
 
-    def send_video(self) -> None:
-        if self.video is not None and self._outbound is not None:
-            self._send(self._outbound.protect(self.video.next(self._label_video)))
+    def send_video(self, source: VideoSource) -> None:
+        """One packet."""
+        if self._outbound is not None:
+            self._transport_sequence += 1
+            self._send(source.protect(self._outbound, self._label_video, self._transport_sequence))
 
-    def start_video(self, size: int, per_frame: int) -> None:
-        self.video = VideoSource(self._ssrc_video, size, per_frame)
+    def send_frame(self, source: VideoSource) -> None:
+        for _ in range(source.per_frame):
+            self.send_video(source)
 
-    def start_audio(self, level: int) -> None:
-        self.audio = AudioSource(self.ssrc_audio, level)
+    @property
+    def sources(self) -> list[AudioSource | VideoSource]:
+        audio: list[AudioSource | VideoSource] = [] if self.audio is None else [self.audio]
+        return audio + list(self.layers.values())
 
-    def tick(self, now: float) -> None:
-        """Do what is due; call it every 50 ms or so."""
+    def _tick(self, now: float) -> None:
+        """Do what is due."""
+        if self.failed:
+            self._end(now)
+            return
         if now >= self._check_at:
-            self._check_at = now + CHECK_SECONDS
-            self._send(self._check)
+            self._send_check(now)
         if now >= self._report_at:
             self._report_at = now + REPORT_SECONDS
             self._report(now)
+            self.on_second(now)
         if now >= self._ping_at:
             self._ping_at = now + PING_SECONDS
-            self._say("PING", now)
+            self._say(self._writer.write("PING"), now)
         dtls, sctp = self._dtls, self._sctp
         if dtls.deadline is not None and now >= dtls.deadline:
             dtls.handle_timeout(now)
@@ -277,6 +328,27 @@ class Client:
         if sctp is not None and (deadline := sctp.deadline) is not None and now >= deadline:
             sctp.handle_timeout(now)
             self._flush(now)
+        self._set_timer()
+
+    def _send_check(self, now: float) -> None:
+        if self._checks.valid:
+            self._check_at = now + CHECK_SECONDS
+        else:
+            self._check_at = now + FIRST_CHECKS_SECONDS
+            self._tries += 1
+            if self._tries % TRIES == 0 and self._path is not None:
+                self._path.next()
+        self._send(self._checks.request())
+
+    def _set_timer(self) -> None:
+        if self.closed:
+            return
+        deadlines = [self._check_at, self._report_at, self._ping_at]
+        if self._dtls.deadline is not None:
+            deadlines.append(self._dtls.deadline)
+        if self._sctp is not None and self._sctp.deadline is not None:
+            deadlines.append(self._sctp.deadline)
+        self._timer.set(min(deadlines))
 
     def _report(self, now: float) -> None:
         """A sender report per source, a reception report on what comes (RFC 3550 section 6.4)."""
@@ -284,57 +356,58 @@ class Client:
             return
         blocks = [
             rtcp.ReportBlock(ssrc, 0, stream.lost, stream.highest, 0, 0, 0)
-            for ssrc, stream in self.streams.items()
-            if stream.received
+            for ssrc, stream in self.received.streams.items()
+            if stream.highest >= 0
         ]
         compound = rtcp.write_receiver_report(self.ssrc_audio, blocks[:31])
-        for source in (self.audio, self.video):
-            if source is not None:
-                ntp = rtcp.ntp_from_unix(now + 1.7e9)
-                args = source.ssrc, ntp, source.timestamp, source.sent, source.octets
-                compound += rtcp.write_sender_report(*args)
-        self._send(self._outbound.protect_rtcp(compound))
+        for source in self.sources:
+            ntp = rtcp.ntp_from_unix(now + 1.7e9)
+            compound += rtcp.write_sender_report(
+                source.ssrc, ntp, source.timestamp, source.sent, source.octets
+            )
+        self._send(self._session.protect_rtcp(compound))
 
-    def _say(self, type: str, now: float, **fields: object) -> None:
-        self._send_text(self._message(type, resp=False, **fields), now)
-
-    def _send_text(self, text: str, now: float) -> None:
+    def _say(self, text: str, now: float) -> None:
         if self._sctp is not None and self._sctp.is_open:
             self._sctp.send(text, now)
             self._flush(now)
 
-    def _message(self, type: str, *, resp: bool = False, **fields: object) -> str:
-        envelope = {
-            "version": "3.0",
-            "type": type,
-            "sessid": self.call,
-            "src_userid": self.user,
-            "src_clientid": "_",
-            "dest_userid": "SFT",
-            "dest_clientid": "_",
-            "resp": resp,
-        }
-        return json.dumps({**envelope, **fields}, separators=(",", ":"))
-
-    def _send(self, data: bytes) -> None:
-        if self._socket is None:
+    def _send(self, data: bytes | memoryview) -> None:
+        if self._path is None:
             return
         try:
-            self._socket.send(data)
+            self._path.send(data)
         except BlockingIOError:
-            self.failed = self.failed or "the client could not send"
-        except ConnectionRefusedError:
-            self.failed = self.failed or "the server closed the port"
+            self._fleet.unsent += 1
+        except OSError as error:  # told to the owner by the next tick: this may be the middle of anything
+            refused = isinstance(error, ConnectionRefusedError)
+            self.failed = self.failed or (PORT_CLOSED if refused else f"cannot send: {error.strerror}")
+
+    # Going.
+
+    def leave(self, now: float) -> None:
+        """Say HANGUP; ``on_end`` when the server has answered."""
+        self._leaving = True
+        self._say(self._writer.write("HANGUP"), now)
+
+    def fail(self, reason: str, now: float) -> None:
+        """The first reason counts. A client that is leaving has just left."""
+        if not self.closed:
+            if not self._leaving:
+                self.failed = self.failed or reason
+            self._end(now)
+
+    def _end(self, now: float) -> None:
+        self.close()
+        self.on_end(now)
 
     def close(self) -> None:
         """Vanish."""
-        if self._socket is not None:
-            self._fleet.unwatch(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
-
-
-def _value(sdp: str, name: str) -> str:
-    """The rest of the first line that begins ``a=<name>``."""
-    start = sdp.index(f"a={name}") + len(name) + 2
-    return sdp[start : sdp.index("\r\n", start)]
+        self.closed = True
+        self._timer.cancel()
+        if self._http is not None:
+            self._http.close()
+        if self._path is not None:
+            self._fleet.closing(self, self._path.fd, self._path.drops())
+            self._path.close()
+            self._path = None

@@ -1,4 +1,4 @@
-"""Many load clients in one process: one epoll, one sweep of deadlines, media at a fixed pace."""
+"""Many load clients in one process: one epoll, one timer heap, media at a fixed pace."""
 
 from __future__ import annotations
 
@@ -7,50 +7,78 @@ import os
 import select
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from sft.calls.timers import TimerHeap
 from sft.webrtc.dtls import DtlsContext, generate_identity
+from sft_load.batch import Batch
 from sft_load.client import Client
+from sft_load.errors import LoadError
+from sft_load.flow import Flow
+from sft_load.histogram import Histogram
+from sft_load.http import Url
+from sft_load.messages import NO_CREDENTIALS, Credentials
+from sft_load.streams import CheckedStream
 
-SWEEP_SECONDS = 0.05
 PACE_SECONDS = 0.005
 """Media leaves in bursts this far apart, as WebRTC's pacer does."""
 
 
-class LoadError(Exception):
-    """The load did not come about, so there is nothing to measure."""
-
-
-class Flow:
-    """One client's audio or video: ``send`` is called ``rate`` times a second."""
-
-    def __init__(self, send: Callable[[], None], rate: float) -> None:
-        self.send = send
-        self.rate = rate
-        self.sent = 0
-
-
 class Fleet:
-    """All clients of a process. They share one certificate: making keys is not what is measured."""
+    """All clients of a process. They share one certificate: making keys is not what is measured.
 
-    def __init__(self, server: tuple[str, int]) -> None:
-        self.server = server
+    A client's socket is watched while it joins. With ``sweep_seconds`` those that are in a call are no more
+    watched, but read in turn every so often: a few large batches instead of many small ones.
+    """
+
+    def __init__(
+        self,
+        url: Url,
+        *,
+        pace_seconds: float = PACE_SECONDS,
+        sweep_seconds: float | None = None,
+        credentials: Credentials = NO_CREDENTIALS,
+        stays: bool = False,
+    ) -> None:
+        """``stays``: keep to ``url`` even if the server names another."""
+        self.url = url
+        self.credentials = credentials
+        self.stays = stays
         self.clients: list[Client] = []
         self.context = DtlsContext(generate_identity(os.urandom))
-        self.started = time.process_time()
+        self.timers = TimerHeap()
+        self.batch = Batch()
+        self.latency = Histogram()
+        """From the sending of a packet to its arrival at the socket of a client that is checked."""
+        self.lateness = Histogram()
+        """Of our own packets: how long after its time each left."""
+        self.unsent = 0
+        """Packets that our own sockets would not take."""
+        self.kernel_drops = 0
+        """Datagrams for clients that are gone that we did not read in time."""
+        self._pace_seconds = pace_seconds
+        self._sweep_seconds = sweep_seconds
+        self._sweep_at = 0.0
+        self._swept: dict[Client, None] = {}
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[float], None]] = {}
-        self._sweep_at = 0.0
         self._flows: list[Flow] = []
-        self._flows_since = 0.0
         self._roster: tuple[str, tuple[list[dict[str, Any]], str]] = "", ([], "")
 
-    def add(self, count: int, call: str = "", video_slots: int = 9) -> list[Client]:
+    def add(
+        self,
+        count: int,
+        call: str = "",
+        video_slots: int = 9,
+        *,
+        checked: bool = True,
+        rids: Sequence[str] = (),
+    ) -> list[Client]:
         """New clients of one call that have not asked to join yet."""
         call = call or uuid.uuid4().hex
-        added = [Client(self, call, video_slots) for _ in range(count)]
+        added = [Client(self, call, video_slots, checked=checked, rids=rids) for _ in range(count)]
         self.clients += added
         return added
 
@@ -65,12 +93,17 @@ class Fleet:
         self.run_until(lambda: all(len(client.known) == count - 1 for client in clients), "approve", 120)
         return clients
 
-    def start_media(self, flows: list[Flow]) -> None:
-        """From now on. Flows are spread evenly over the time between two of their packets."""
-        self._flows = flows
-        self._flows_since = time.monotonic()
+    def start_media(self, flows: Iterable[tuple[Callable[[], None], float]]) -> None:
+        """From now on, each is called so many times a second; they are spread evenly over the time
+        between two of their packets."""
+        self._flows = [Flow(self, send, rate) for send, rate in flows]
+        now = time.monotonic()
+        for index, flow in enumerate(self._flows):
+            flow.start(now, index / len(self._flows))
 
     def stop_media(self) -> None:
+        for flow in self._flows:
+            flow.stop()
         self._flows = []
 
     def run_until(self, done: Callable[[], object], what: str, seconds: float = 30.0) -> None:
@@ -86,31 +119,50 @@ class Fleet:
         """Serve at the pace of media."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            time.sleep(PACE_SECONDS)
-            self._send_due(time.monotonic())
-            self.serve(0)
+            self.turn()
+
+    def turn(self) -> None:
+        """One step of the pace."""
+        time.sleep(self._pace_seconds)
+        self.serve(0)
 
     def serve(self, timeout: float) -> float:
-        """One round; returns the time."""
+        """Do what is due and take what has come; returns the time."""
+        deadline = self.timers.next_deadline
+        if deadline is not None:
+            timeout = min(timeout, max(0.0, deadline - time.monotonic()))
         ready = self._epoll.poll(timeout)
         now = time.monotonic()
+        self.timers.run_due(now)
         for fd, _ in ready:
             callback = self._callbacks.get(fd)
             if callback is not None:
                 callback(now)
-        if now >= self._sweep_at:
-            self._sweep_at = now + SWEEP_SECONDS
-            for client in self.clients:
-                client.tick(now)
+        if self._swept and now >= self._sweep_at:
+            self._sweep_at = now + (self._sweep_seconds or 0.0)
+            for client in list(self._swept):
+                client.read(now)
         return now
 
-    def watch(self, fd: int, on_readable: Callable[[float], None]) -> None:
-        self._callbacks[fd] = on_readable
-        self._epoll.register(fd, select.EPOLLIN)
+    def watch(self, fd: int, on_ready: Callable[[float], None], events: int = select.EPOLLIN) -> None:
+        self._callbacks[fd] = on_ready
+        self._epoll.register(fd, events)
 
     def unwatch(self, fd: int) -> None:
         if self._callbacks.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+
+    def opened(self, client: Client, fd: int) -> None:
+        """The client is in its call."""
+        if self._sweep_seconds is not None:
+            self.unwatch(fd)
+            self._swept[client] = None
+
+    def closing(self, client: Client, fd: int, drops: int) -> None:
+        """The client's socket is about to be closed."""
+        self.unwatch(fd)
+        self._swept.pop(client, None)
+        self.kernel_drops += drops
 
     def read_roster(self, text: str) -> tuple[list[dict[str, Any]], str]:
         """The participants of a CONFPART, and the text of an array that trusts them all. Everybody in a
@@ -119,38 +171,27 @@ class Fleet:
         if key != text:
             participants = json.loads(text)["participants"]
             trusted = [{**entry, "authorized": True} for entry in participants]
-            value = participants, json.dumps(trusted, separators=(",", ":"))[1:]
+            value = participants, json.dumps(trusted, separators=(",", ":"))
             self._roster = text, value
         return value
 
     def totals(self) -> dict[str, int]:
         """What all clients received, and what was not as it should be."""
-        streams = [stream for client in self.clients for stream in client.streams.values()]
+        receptions = [client.received for client in self.clients]
+        streams = [stream for reception in receptions for stream in reception.streams.values()]
+        checked = [stream for stream in streams if isinstance(stream, CheckedStream)]
         return {
-            "received": sum(client.packets for client in self.clients),
-            "lost": sum(stream.lost for stream in streams),
-            "wrong": sum(stream.wrong for stream in streams),
-            "strangers": sum(client.strangers for client in self.clients),
-            "sent": sum(
-                source.sent
-                for client in self.clients
-                for source in (client.audio, client.video)
-                if source is not None
-            ),
+            "received": sum(reception.packets for reception in receptions),
+            "lost": sum(stream.lost for stream in streams) + sum(stream.hidden for stream in checked),
+            "wrong": sum(stream.wrong for stream in checked),
+            "strangers": sum(reception.strangers for reception in receptions),
+            "sent": sum(source.sent for client in self.clients for source in client.sources),
         }
 
     def close(self) -> None:
         for client in self.clients:
             client.close()
         self._epoll.close()
-
-    def _send_due(self, now: float) -> None:
-        count = len(self._flows)
-        for index, flow in enumerate(self._flows):
-            due = int((now - self._flows_since) * flow.rate + index / count)
-            while flow.sent < due:
-                flow.send()
-                flow.sent += 1
 
 
 def _all_open(clients: Sequence[Client]) -> bool:

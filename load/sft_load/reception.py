@@ -1,0 +1,79 @@
+"""What one client receives: media counted, or checked, and everything else handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sft.errors import BadPacket
+from sft.forwarding.libsrtp import Inbound
+from sft.model import Drop
+from sft_load.batch import Batch
+from sft_load.histogram import Histogram
+from sft_load.streams import CheckedStream, Stream
+
+
+class Reception:
+    """The receiving half of a client's media."""
+
+    def __init__(self, latency: Histogram | None) -> None:
+        """``latency``: check every packet and add to this; None: count by the header only."""
+        self.streams: dict[int, Stream] = {}
+        self.packets = self.octets = 0
+        self.strangers = 0
+        """Packets with an SSRC that was never offered, or that do not decrypt."""
+        self.repeated = 0
+        """Packets that came twice."""
+        self.first_at = 0.0
+        self.srtp: Inbound | None = None
+        self._latency = latency
+
+    def offer(self, ssrcs: Iterable[int]) -> None:
+        """These may come."""
+        for ssrc in ssrcs:
+            self.streams[ssrc] = Stream() if self._latency is None else CheckedStream(self._latency)
+
+    def take(self, batch: Batch, count: int, now: float) -> list[bytes]:
+        """Take a batch; returns the datagrams that are no RTP (RFC 7983, RFC 5761)."""
+        streams, checks = self.streams, self._latency is not None
+        media = octets = 0
+        others: list[bytes] = []
+        rows = zip(batch.headers(count), batch.lengths(count), strict=True)
+        for index, ((first, second, sequence, ssrc), (length,)) in enumerate(rows):
+            if not 128 <= first <= 191 or 192 <= second <= 223:
+                others.append(batch.datagram(index, length))
+                continue
+            media += 1
+            octets += length
+            if checks:
+                self._check(batch.datagram(index, length), batch.came(index))
+                continue
+            stream = streams.get(ssrc)
+            if stream is None:
+                self.strangers += 1
+            elif stream.highest >= 0 and sequence - stream.highest & 0xFFFF == 1:
+                stream.highest = sequence
+            else:
+                stream.count(sequence)
+        if media:
+            self.packets += media
+            self.octets += octets
+            self.first_at = self.first_at or now
+        return others
+
+    def _check(self, data: bytes, came: float) -> None:
+        try:
+            if self.srtp is None:
+                raise BadPacket(Drop.SRTP_TOO_EARLY)
+            packet = self.srtp.unprotect_untrusted(data)
+        except BadPacket as error:
+            if error.reason is Drop.SRTP_REPLAY:
+                self.repeated += 1
+            else:
+                self.strangers += 1
+            return
+        stream = self.streams.get(int.from_bytes(packet[8:12], "big"))
+        if isinstance(stream, CheckedStream):
+            stream.count(int.from_bytes(packet[2:4], "big"))
+            stream.check(packet, came)
+        else:
+            self.strangers += 1
