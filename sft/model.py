@@ -89,7 +89,7 @@ class PathKind:
     transport: str = ""
     """Of the server's end: ``udp`` or ``tcp``."""
     local: str = ""
-    """The server's end: ``host``, ``srflx`` or ``relay``."""
+    """The server's end: ``host`` or ``relay``. A reflexive address leads to a host one."""
     remote: str = ""
     """The participant's end, as its answer calls that address: ``host``, ``srflx`` or ``relay``; ``prflx``
     if it was not named there, as behind a NAT, with a ``.local`` name, or by TCP."""

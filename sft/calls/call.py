@@ -127,7 +127,7 @@ class Call:
         self.table.add(connection.endpoint, now)
         if not participant.was_in:
             participant.was_in = True
-            self._context.observer.participant_joined(self.id, participant.id, connection.path_kind)
+            self._context.observer.participant_joined(self.id, participant.id)
         self.roster.append(participant, now)
         self._roster_changed(now)
 

@@ -340,11 +340,10 @@ def sft_call_ended(call: str, reason: str) -> None:
 
 
 @hookspec
-def sft_participant_joined(call: str, participant: ParticipantId, path: PathKind) -> None:
+def sft_participant_joined(call: str, participant: ParticipantId) -> None:
     """A participant's data channel opened: it is in the call.
 
-    call: the call's id. participant: who. path: what kind of way its packets take;
-    ``str(path)`` is short, such as ``udp host-relay``.
+    call: the call's id. participant: who.
 
     When: before ``sft_roster_changed``. Where: the call's worker, in its main task.
 
@@ -353,8 +352,8 @@ def sft_participant_joined(call: str, participant: ParticipantId, path: PathKind
     Example::
 
         @hookimpl
-        def sft_participant_joined(call: str, participant: ParticipantId, path: PathKind) -> None:
-            print(f"{participant} joined {call} by {path}")
+        def sft_participant_joined(call: str, participant: ParticipantId) -> None:
+            print(f"{participant} joined {call}")
     """
 
 
@@ -363,7 +362,7 @@ def sft_participant_left(call: str, participant: ParticipantId, reason: str, pat
     """A participant is gone; every ``sft_participant_joined`` is followed by one of these.
 
     call: the call's id. participant: who. reason: one word, e.g. ``hangup``, ``closed``, ``silent``.
-    path: what kind of way its packets took at last.
+    path: what kind of way its packets took at last; ``str(path)`` is short, such as ``udp host-relay``.
 
     When: before ``sft_roster_changed``. Where: the call's worker, in its main task.
 

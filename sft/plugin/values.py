@@ -83,7 +83,7 @@ class ParticipantSnapshot:
     transport: str = ""
     """Protocol of the selected path, ``udp`` or ``tcp``; empty while there is none."""
     path: str = ""
-    """The server's end of it: ``host``, ``srflx`` or ``relay``."""
+    """The server's end of it: ``host`` or ``relay``."""
     remote_path: str = ""
     """The participant's end: ``host``, ``srflx``, ``prflx`` or ``relay``, see :class:`sft.model.PathKind`."""
     remote: str = ""

@@ -32,9 +32,9 @@ class HookObserver:
         self.on_call_ended(call)
         self._manager.notify("sft_call_ended", call=call, reason=reason)
 
-    def participant_joined(self, call: str, participant: ParticipantId, path: PathKind) -> None:
+    def participant_joined(self, call: str, participant: ParticipantId) -> None:
         self.connected_total += 1
-        self._manager.notify("sft_participant_joined", call=call, participant=participant, path=path)
+        self._manager.notify("sft_participant_joined", call=call, participant=participant)
 
     def participant_left(self, call: str, participant: ParticipantId, reason: str, path: PathKind) -> None:
         self.left[reason] += 1

@@ -47,9 +47,11 @@ _POLICY = (
 
 def content_security_policy(server_url: str = "") -> str:
     """The page's policy: nothing from elsewhere, nothing inline, requests only to its own origin and
-    to ``server_url``, if the operator named one."""
+    to ``server_url``, if the operator named one. A policy has no way to write an IPv6 address (CSP Level 3
+    section 2.3.1): a page from there gets by with its own origin."""
     parts = urlsplit(server_url)
-    origin = f" {parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
+    is_named = parts.scheme and parts.netloc and "[" not in parts.netloc
+    origin = f" {parts.scheme}://{parts.netloc}" if is_named else ""
     return "; ".join(_POLICY).format(url=origin)
 
 

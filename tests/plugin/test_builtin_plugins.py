@@ -134,7 +134,7 @@ def test_the_life_of_calls_is_logged(builtin_manager: PluginManager) -> None:
     path = PathKind("udp", "host", "prflx")
     with structlog.testing.capture_logs() as logs:
         builtin_manager.notify("sft_call_started", call="c")
-        builtin_manager.notify("sft_participant_joined", call="c", participant=who, path=path)
+        builtin_manager.notify("sft_participant_joined", call="c", participant=who)
         builtin_manager.notify("sft_participant_left", call="c", participant=who, reason="hangup", path=path)
         builtin_manager.notify("sft_call_ended", call="c", reason="empty")
         builtin_manager.notify("sft_draining", state=DrainState.DRAINING)
@@ -145,7 +145,7 @@ def test_the_life_of_calls_is_logged(builtin_manager: PluginManager) -> None:
         "call_ended",
         "draining",
     ]
-    assert [line.get("path") for line in logs] == [None, str(path), str(path), None, None]
+    assert [line.get("path") for line in logs] == [None, None, str(path), None, None]
     assert not builtin_manager.faults
 
 

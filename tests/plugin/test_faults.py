@@ -39,7 +39,7 @@ PATH = PathKind("udp", "host", "relay")
 NOTICES: dict[str, dict[str, object]] = {
     "sft_call_started": {"call": "c"},
     "sft_call_ended": {"call": "c", "reason": "empty"},
-    "sft_participant_joined": {"call": "c", "participant": ALICE, "path": PATH},
+    "sft_participant_joined": {"call": "c", "participant": ALICE},
     "sft_participant_left": {"call": "c", "participant": ALICE, "reason": "hangup", "path": PATH},
     "sft_roster_changed": {"call": "c", "roster": ROSTER, "reason": "joined"},
     "sft_snapshot": {"snapshot": object()},

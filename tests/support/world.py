@@ -105,7 +105,7 @@ class Recorder:
     def call_ended(self, call: str, reason: str) -> None:
         self.events.append(("ended", call, reason))
 
-    def participant_joined(self, call: str, participant: ParticipantId, path: PathKind) -> None:
+    def participant_joined(self, call: str, participant: ParticipantId) -> None:
         self.events.append(("joined", participant.user))
 
     def participant_left(self, call: str, participant: ParticipantId, reason: str, path: PathKind) -> None:

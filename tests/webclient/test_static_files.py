@@ -146,6 +146,7 @@ def test_the_policy_lets_in_nothing_inline_and_only_the_named_server() -> None:
     assert policy.startswith("default-src 'none';")
     assert "connect-src 'self' https://sft.example.net;" in policy
     assert "connect-src 'self';" in content_security_policy()
+    assert "connect-src 'self';" in content_security_policy("https://[2001:db8::1]:8443")
 
 
 def test_the_plugin_serves_the_page_on_the_public_listener_unless_told_not_to() -> None:

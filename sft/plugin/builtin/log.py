@@ -24,8 +24,8 @@ def sft_call_ended(call: str, reason: str) -> None:
 
 
 @hookimpl
-def sft_participant_joined(call: str, participant: ParticipantId, path: PathKind) -> None:
-    _log.info("participant_joined", call=call, participant=str(participant), path=str(path))
+def sft_participant_joined(call: str, participant: ParticipantId) -> None:
+    _log.info("participant_joined", call=call, participant=str(participant))
 
 
 @hookimpl

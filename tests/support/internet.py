@@ -1,0 +1,49 @@
+"""A small internet in a lab, for tests of real paths.
+
+::
+
+    server ── internet ── turn                 public hosts
+                 │ ├───── home                 a public host
+                 │ ├───── six                  a host with IPv6 only
+                 │ ├───── gate ── office       a private host, behind a NAT and a firewall
+                 │ └───── border ┬─ cloud      a private host, behind a 1:1 NAT and a firewall
+                 │               └─ desk       its neighbour
+"""
+
+from __future__ import annotations
+
+from support.lab import Host, Lab
+
+SERVER, SERVER_6 = "203.0.113.2", "2001:db8:1::2"
+BORDER, CLOUD, DESK = "203.0.113.18", "10.1.0.2", "10.1.1.2"
+TURN = "203.0.113.34"
+HOME, HOME_6 = "192.0.2.2", "2001:db8:2::2"
+GATE, OFFICE = "198.51.100.2", "10.0.0.2"
+SIX = "2001:db8:6::2"
+
+NAT_PORTS = "20000-29999"
+OTHER_NAT_PORTS = "30000-39999"
+
+
+class Internet(Lab):
+    """Its firewalls let everything pass at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        middle = self.host("internet")
+        self.server = self._at(middle, "server", f"{SERVER}/28", f"{SERVER_6}/64")
+        self.turn = self._at(middle, "turn", f"{TURN}/28")
+        self.home = self._at(middle, "home", f"{HOME}/28", f"{HOME_6}/64")
+        self.six = self._at(middle, "six", f"{SIX}/64")
+        self.gate = self._at(middle, "gate", f"{GATE}/28")
+        self.office = self._at(self.gate, "office", f"{OFFICE}/24")
+        self.border = self._at(middle, "border", f"{BORDER}/28")
+        self.cloud = self._at(self.border, "cloud", f"{CLOUD}/24")
+        self.desk = self._at(self.border, "desk", f"{DESK}/24")
+        self.gate.translate(NAT_PORTS)
+        self.border.map_one_to_one(outside=BORDER, inside=CLOUD)
+
+    def _at(self, outer: Host, name: str, *addresses: str) -> Host:
+        host = self.host(name)
+        self.connect(host, outer, *addresses)
+        return host
