@@ -43,7 +43,7 @@ class Call:
         self.participants: dict[ParticipantId, Participant] = {}
         self.on_empty: Callable[[float], None] = lambda now: None
         self._tick = context.timers.timer(lambda now: self.table.tick(now))
-        self.table = Table(random=context.random, wall=context.wall, wake=self._wake)
+        self.table = Table(context.random, context.wall, self._wake, context.media)
         self.roster = Roster(id, context, started)
         self.approvals = Approvals()
         self.permissions = Permissions(self.participants, self.approvals, self.table)
@@ -55,6 +55,12 @@ class Call:
     @property
     def context(self) -> Context:
         return self._context
+
+    @property
+    def approvals_missing(self) -> int:
+        """Ordered pairs of participants in the call that do not both approve each other."""
+        present = len(self.roster.members)
+        return present * (present - 1) - self.permissions.granted
 
     def connect(self, request: Connect, now: float) -> Reply:
         """A CONFCONN: a new participant, or a known one that wants a new connection."""
@@ -73,7 +79,7 @@ class Call:
         self.participants[participant.id] = participant
         superseded, participant.pending = participant.pending, connection
         if superseded is not None:
-            superseded.close("superseded", now)
+            superseded.abandon("superseded", now)
         connection.on_closed = lambda reason, now: self._closed(participant, connection, reason, now)
         connection.on_established = lambda now: self._established(participant, connection, now)
         connection.on_message = lambda text, now: self._conversation.message(participant, text, now)
@@ -102,7 +108,7 @@ class Call:
         """End a participant, whatever state it is in."""
         for connection in (participant.pending, participant.connection):
             if connection is not None:
-                connection.close(reason, now, silently=silently)
+                connection.abandon(reason, now, silently=silently)
 
     def hang_up(self, participant: Participant, reason: str, now: float) -> None:
         """End a participant and tell it so (protocol section 2.11)."""

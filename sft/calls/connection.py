@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sft.calls.context import Context
+from sft.calls.joins import JoinClock, Phase
 from sft.calls.requests import Connect
 from sft.errors import BadPacket
 from sft.forwarding import loop
-from sft.forwarding.counters import read_endpoint
 from sft.forwarding.endpoint import Endpoint
 from sft.model import Address, Candidate, Drop, PathKind
 from sft.signalling.answer import read_answer_untrusted
@@ -38,6 +38,7 @@ class Connection:
         self._context = context
         self.request = request
         self.made_at = now
+        self.clock = JoinClock(context.joins, now)
         self.endpoint = Endpoint(
             request.participant,
             ssrc_video=ssrc_video,
@@ -48,6 +49,7 @@ class Connection:
             random=context.random,
         )
         self.endpoint.control = self._control
+        self.endpoint.on_first_media = partial(self.clock.reached, Phase.MEDIA)
         receive = partial(loop.receive, self.endpoint)
         self.transports: Sequence[Transport] = context.open_transports(receive, request.ice_servers)
         self._ends = [end for transport in self.transports for end in _ends(transport)]
@@ -129,6 +131,7 @@ class Connection:
         """Take the client's SDP answer (protocol section 3.5)."""
         answer = read_answer_untrusted(sdp)
         self.join.event(Event.ANSWER, now)
+        self.clock.reached(Phase.HTTP, now)
         self.audio_ssrc = answer.audio_ssrc
         self._remote_kinds = {(str(ip_address(one.host)), one.port): one.kind for one in answer.candidates}
         self.endpoint.set_answer(
@@ -186,6 +189,7 @@ class Connection:
         """
         if self.closed:
             return
+        self.clock.failed()
         self.join.event(Event.CLOSE, now)
         self._timer.cancel()
         self._context.routes.pop(self.peer.ufrag, None)
@@ -194,9 +198,14 @@ class Connection:
             self._flush()
         for transport in self.transports:
             transport.close()
-        self._add_to_totals()
         self.on_closed(reason, now)
         self.endpoint.close()
+
+    def abandon(self, reason: str, now: float, *, silently: bool = False) -> None:
+        """:meth:`close` a connection that nobody wants any more; if it is not established, that is not
+        its failure."""
+        self.clock.abandoned()
+        self.close(reason, now, silently=silently)
 
     def _control(self, base: Base, data: bytes, address: Address, now: float) -> bool:
         """The packet path hands over what is not media: STUN and DTLS."""
@@ -205,6 +214,7 @@ class Connection:
         proven = False
         try:
             proven = self.peer.receive_untrusted(base, data, address, now)
+            self._context.media.past.received["control"].add(1, len(data))
         except BadPacket as bad:
             self.count_bad(bad)
         self.service(now)
@@ -230,19 +240,13 @@ class Connection:
         passive = (transport for transport in self.transports if not _ends(transport))
         return next((candidate for transport in passive for candidate in transport.candidates), None)
 
-    def _add_to_totals(self) -> None:
-        counters, past = read_endpoint(self.endpoint), self._context.past
-        past.packets_in += counters.packets_in
-        past.octets_in += counters.octets_in
-        past.packets_out += counters.packets_out
-        past.octets_out += counters.octets_out
-
     def _timeout(self, now: float) -> None:
         self.peer.handle_timeout(now)
         self.service(now)
 
     def _flush(self) -> None:
         for base, data, address in self.peer.datagrams():
+            self._context.media.past.sent["control"].add(1, len(data))
             try:
                 base.send(data, address)
             except BlockingIOError:
@@ -256,11 +260,14 @@ class Connection:
                 self.endpoint.set_path(base, address)
                 self._remote = address
                 self._local = self._candidate_of(base)
+                self.clock.reached(Phase.ICE, now)
             case Connected(srtp=srtp):
                 self.join.event(Event.CONNECT, now)
+                self.clock.reached(Phase.DTLS, now)
                 self.endpoint.open(srtp, now)
             case ChannelOpen():
                 self.join.event(Event.OPEN, now)
+                self.clock.reached(Phase.CHANNEL, now)
                 self.on_established(now)
             case Message(text=text):
                 self.on_message(text, now)

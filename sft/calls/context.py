@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from sft.calls.joins import JoinCounters
 from sft.calls.timers import TimerHeap
+from sft.forwarding.counters import MediaCounters
 from sft.model import Drops, EnvelopeVerdict, IceServer, ParticipantId, PathKind, RandomBytes, RosterEntry
 
 if TYPE_CHECKING:
@@ -55,16 +57,6 @@ class Settings:
 
 
 @attrs.define
-class Totals:
-    """What connections that have ended carried."""
-
-    packets_in: int = 0
-    octets_in: int = 0
-    packets_out: int = 0
-    octets_out: int = 0
-
-
-@attrs.define
 class Context:
     """One per worker."""
 
@@ -81,6 +73,7 @@ class Context:
     """Opens one transport per kind; raises TransportError when none can be had."""
     routes: dict[str, Receive]
     """By our ICE user name fragment: who receives what comes for that peer (for shared ports)."""
-    past: Totals = attrs.field(factory=Totals)
+    joins: JoinCounters = attrs.field(factory=JoinCounters)
+    media: MediaCounters = attrs.field(factory=MediaCounters)
     seqno: int = 0
     """Of the last CONFPART sent."""

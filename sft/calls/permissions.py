@@ -36,6 +36,11 @@ class Permissions:
             video = frozenset(self._video.get(sender, ()))
             self._table.set_allowed(sender, audio, video, now)
 
+    @property
+    def granted(self) -> int:
+        """Ordered pairs of participants of which the first one's video may go to the second."""
+        return sum(len(receivers) for receivers in self._video.values())
+
     def forget(self, participant: Participant, endpoint: Endpoint) -> None:
         """The endpoint leaves the table, which itself forgets it as a sender and as a receiver."""
         self._audio.pop(endpoint, None)

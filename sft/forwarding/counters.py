@@ -1,118 +1,126 @@
-"""What the packet path counted, read at scrape time. Per packet there are only integer additions."""
+"""What media the tables of a worker carried, read at scrape time. Per packet: integer additions only.
+
+A source and a slot count for themselves while they live; what they counted is kept here when they end.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import attrs
-
-from sft.model import MediaKind, ParticipantId
+from sft.forwarding.keyframes import Cause
+from sft.histogram import Histogram
+from sft.model import MediaKind
 
 if TYPE_CHECKING:
     from sft.forwarding.endpoint import Endpoint
     from sft.forwarding.slot import Slot
     from sft.forwarding.source import Source
-    from sft.forwarding.table import Table
+
+TRAFFIC = (*MediaKind, "rtcp", "control")
+"""Kinds of traffic; ``control`` is STUN and DTLS, with the data channel in it."""
+
+ROUND_TRIP_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
+JITTER_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+"""Seconds."""
+
+LOSS_BOUNDS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+"""Shares of packets; receivers report them in steps of 1/256."""
 
 
-@attrs.frozen
-class SourceCounters:
-    """An inbound stream."""
+class Flow:
+    """Packets and bytes of one kind in one direction."""
 
-    kind: MediaKind
-    layer: str
-    ssrc: int
-    packets: int
-    octets: int  # payload bytes
-    lost: int  # packets missing so far, may be negative (RFC 3550 section 6.4.1)
-    jitter: float  # seconds
-    level: int  # audio: smoothed, -dBov
-    slots: int  # how many receivers it goes to
-    nacked: int  # packets asked for again
+    __slots__ = ("octets", "packets")
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.octets = 0
+
+    def add(self, packets: int, octets: int) -> None:
+        self.packets += packets
+        self.octets += octets
 
 
-@attrs.frozen
-class SlotCounters:
-    """An outbound stream."""
+class Carried:
+    """Sums over sources and slots.
 
-    kind: MediaKind
-    mid: str
-    ssrc: int
-    packets: int
-    octets: int  # payload bytes
-    repeats: int
-    lost: int  # as the receiver reported
-    sender: ParticipantId | None  # whose media it carries now
+    Bytes of media are payload, of anything else datagrams without SRTCP's trailer. ``received`` is what
+    was taken: whatever was not is counted as a drop.
+    """
+
+    __slots__ = ("asked", "lost", "nacked", "received", "reordered", "repaired", "repeated", "sent")
+
+    def __init__(self) -> None:
+        self.received: dict[str, Flow] = {kind: Flow() for kind in TRAFFIC}
+        self.sent: dict[str, Flow] = {kind: Flow() for kind in TRAFFIC}
+        self.asked = 0
+        """Packets that senders were asked to repeat, every time counted."""
+        self.reordered = self.repaired = self.lost = 0
+        """What became of packets missing upstream: came late, came when asked for, given up."""
+        self.nacked = self.repeated = 0
+        """Packets that receivers asked for, and that were sent again."""
+
+    def add_source(self, source: Source) -> None:
+        self.received[source.kind].add(source.packets, source.octets)
+        gaps = source.gaps
+        self.asked += gaps.requested
+        self.reordered += gaps.reordered
+        self.repaired += gaps.repaired
+        self.lost += gaps.lost
+
+    def add_slots(self, slots: Iterable[Slot]) -> None:
+        for slot in slots:
+            self.sent[slot.kind].add(slot.packets, slot.octets)
+            self.nacked += slot.nacked
+            self.repeated += slot.repeats
+
+    def __iadd__(self, other: Carried) -> Carried:
+        for mine, theirs in ((self.received, other.received), (self.sent, other.sent)):
+            for kind, flow in theirs.items():
+                mine[kind].add(flow.packets, flow.octets)
+        for name in ("asked", "reordered", "repaired", "lost", "nacked", "repeated"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        return self
 
 
-@attrs.frozen
-class EndpointCounters:
-    """A participant. Packets and bytes are RTP after SRTP's trailer is off."""
+class MediaCounters:
+    """One per worker."""
 
-    participant: ParticipantId
-    packets_in: int
-    octets_in: int
-    packets_out: int
-    octets_out: int
-    sources: tuple[SourceCounters, ...]
-    slots: tuple[SlotCounters, ...]
-
-
-@attrs.frozen
-class TableCounters:
-    """A call."""
-
-    keyframes_wanted: dict[str, int]  # by cause
-    keyframes_asked: int
-    endpoints: tuple[EndpointCounters, ...]
-
-
-def read_source(source: Source) -> SourceCounters:
-    numbering = source.numbering
-    return SourceCounters(
-        kind=source.kind,
-        layer=source.layer,
-        ssrc=source.ssrc,
-        packets=source.packets,
-        octets=source.octets,
-        lost=numbering.highest - numbering.base + 1 - numbering.received,
-        jitter=(source.jitter >> 4) / source.clock_rate,
-        level=source.level,
-        slots=len(source.slots),
-        nacked=source.gaps.requested,
+    __slots__ = (
+        "jitter_received",
+        "jitter_sent",
+        "keyframes_asked",
+        "keyframes_wanted",
+        "loss_received",
+        "loss_sent",
+        "past",
+        "round_trip",
     )
 
+    def __init__(self) -> None:
+        self.past = Carried()
+        """By sources and slots that have ended, and traffic that is no media."""
+        self.keyframes_wanted: dict[Cause, int] = dict.fromkeys(Cause, 0)
+        self.keyframes_asked = 0
+        """Requests sent."""
+        # One value per report, about one a second and stream.
+        self.round_trip = Histogram(ROUND_TRIP_BOUNDS)
+        self.loss_received = _by_kind(LOSS_BOUNDS)
+        self.loss_sent = _by_kind(LOSS_BOUNDS)
+        self.jitter_received = _by_kind(JITTER_BOUNDS)
+        self.jitter_sent = _by_kind(JITTER_BOUNDS)
 
-def read_slot(slot: Slot) -> SlotCounters:
-    return SlotCounters(
-        kind=slot.kind,
-        mid=slot.mid,
-        ssrc=slot.ssrc,
-        packets=slot.packets,
-        octets=slot.octets,
-        repeats=slot.repeats,
-        lost=slot.lost,
-        sender=slot.source.endpoint.participant if slot.source else None,
-    )
-
-
-def read_endpoint(endpoint: Endpoint) -> EndpointCounters:
-    slots = tuple(read_slot(slot) for slot in (*endpoint.audio_slots, *endpoint.video_slots))
-    return EndpointCounters(
-        participant=endpoint.participant,
-        packets_in=endpoint.packets,
-        octets_in=endpoint.octets,
-        packets_out=sum(slot.packets for slot in slots),
-        octets_out=sum(slot.octets for slot in slots),
-        sources=tuple(read_source(source) for source in endpoint.sources.values()),
-        slots=slots,
-    )
+    def total(self, endpoints: Iterable[Endpoint]) -> Carried:
+        """Everything since the start; ``endpoints``: those that live."""
+        total = Carried()
+        total += self.past
+        for endpoint in endpoints:
+            for source in endpoint.sources.values():
+                total.add_source(source)
+            total.add_slots(endpoint.slots.values())
+        return total
 
 
-def snapshot(table: Table) -> TableCounters:
-    """Everything at once; about 10 us per participant."""
-    return TableCounters(
-        keyframes_wanted={cause.value: count for cause, count in table.gate.causes.items()},
-        keyframes_asked=table.gate.asked,
-        endpoints=tuple(read_endpoint(endpoint) for endpoint in table.endpoints),
-    )
+def _by_kind(bounds: tuple[float, ...]) -> dict[MediaKind, Histogram]:
+    return {kind: Histogram(bounds) for kind in MediaKind}

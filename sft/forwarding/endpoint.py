@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sft.errors import LocalError
 from sft.forwarding.clock import ParticipantClock
 from sft.forwarding.libsrtp import Inbound
+from sft.forwarding.quality import Quality
 from sft.forwarding.repair import RepeatBudget
 from sft.forwarding.slot import Slot
 from sft.forwarding.source import Source
@@ -71,6 +73,12 @@ class Endpoint:
         self.transport = TransportRecorder()
         self.clock = ParticipantClock()
         self._rtcp_senders: set[int] = set()
+        self.upstream = Quality()
+        self.keyframes_asked = 0
+        """Requests sent to it."""
+        self._has_sent = False
+        self.on_first_media: Callable[[float], None] = lambda now: None
+        """Told when its first packet of media has come."""
 
         # As a receiver.
         self.outlet: Outlet | None = None
@@ -86,6 +94,11 @@ class Endpoint:
         )
         self.slots = {slot.ssrc: slot for slot in (*self.audio_slots, *self.video_slots)}
         self.repeat_budget = RepeatBudget()
+        self.downstream = Quality()
+        self.round_trip = 0.0
+        """Seconds; 0: not known yet."""
+        self.keyframes_wanted = 0
+        """Requests that came from it."""
         self.report_at = 0.0
         """When the next RTCP reports are due."""
 
@@ -144,7 +157,7 @@ class Endpoint:
         if self.table is None or ssrc in self._retired:
             return None
         if ssrc == self.audio_ssrc:
-            self.audio = self._add_source(MediaKind.AUDIO, ssrc, "", ssrc, sequence)
+            self.audio = self._add_source(MediaKind.AUDIO, ssrc, "", ssrc, sequence, now)
             return self.audio
         layer = RIDS.get(rid)
         if layer is None:
@@ -155,7 +168,7 @@ class Endpoint:
             layer = ""
         replaced = [self.layers[name] for name in {layer, ""} if name in self.layers]
         self.layers[layer] = source = self._add_source(
-            MediaKind.VIDEO, ssrc, layer, self.ssrc_video, sequence
+            MediaKind.VIDEO, ssrc, layer, self.ssrc_video, sequence, now
         )
         for old in replaced:
             self.retire(old, now)
@@ -186,7 +199,12 @@ class Endpoint:
         if self.inbound is not None:
             self.inbound.forget(ssrc)
 
-    def _add_source(self, kind: MediaKind, ssrc: int, layer: str, csrc: int, sequence: int) -> Source:
+    def _add_source(
+        self, kind: MediaKind, ssrc: int, layer: str, csrc: int, sequence: int, now: float
+    ) -> Source:
+        if not self._has_sent:
+            self._has_sent = True
+            self.on_first_media(now)
         nack = self.audio_nack if kind is MediaKind.AUDIO else self.video_nack
         source = self.sources[ssrc] = Source(self, kind, ssrc, layer, csrc, sequence, nack)
         return source

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sft.errors import BadPacket
 from sft.forwarding.keyframes import Cause
+from sft.forwarding.quality import measure_upstream, take_downstream
 from sft.forwarding.repair import repeat
 from sft.model import Drop
 from sft.webrtc import rtcp
@@ -34,13 +35,15 @@ def receive_rtcp_untrusted(endpoint: Endpoint, compound: bytes, now: float) -> N
         raise BadPacket(Drop.SRTP_TOO_EARLY)
     if not endpoint.admit_rtcp_sender(int.from_bytes(compound[4:8], "big")):
         raise BadPacket(Drop.RTP_UNKNOWN_SOURCE, "too many RTCP senders")
-    for packet in rtcp.parse_compound_untrusted(compound):
+    packets = rtcp.parse_compound_untrusted(compound)
+    table.counters.past.received["rtcp"].add(1, len(compound))
+    for packet in packets:
         match packet:
             case rtcp.SenderReport():
                 _take_sender_report(endpoint, table, packet, now)
-                _take_blocks(endpoint, packet.blocks)
+                _take_blocks(endpoint, table, packet.blocks, now)
             case rtcp.ReceiverReport():
-                _take_blocks(endpoint, packet.blocks)
+                _take_blocks(endpoint, table, packet.blocks, now)
             case rtcp.Nack():
                 slot = endpoint.slots.get(packet.media)
                 if slot is not None:
@@ -67,37 +70,37 @@ def _take_sender_report(endpoint: Endpoint, table: Table, report: rtcp.SenderRep
         endpoint.clock.observe(report, table.wall(now))
 
 
-def _take_blocks(endpoint: Endpoint, blocks: tuple[rtcp.ReportBlock, ...]) -> None:
-    for block in blocks:
-        slot = endpoint.slots.get(block.ssrc)
-        if slot is not None:
-            slot.lost = block.lost
+def _take_blocks(endpoint: Endpoint, table: Table, blocks: tuple[rtcp.ReportBlock, ...], now: float) -> None:
+    if blocks:
+        take_downstream(endpoint, table.counters, blocks, rtcp.ntp_from_unix(table.wall(now)))
 
 
 def _want_keyframe(endpoint: Endpoint, table: Table, ssrc: int, cause: Cause, now: float) -> None:
     slot = endpoint.slots.get(ssrc)
     if slot is not None and slot.source is not None and slot in endpoint.video_slots:
+        endpoint.keyframes_wanted += 1
         table.gate.request(slot.source, cause, now)
 
 
 def report(endpoint: Endpoint, now: float, wall: float) -> None:
     """Send reception reports on its sources, sender reports on its slots; ``wall``: now in Unix seconds."""
-    outlet = endpoint.outlet
-    if outlet is None:
+    table = endpoint.table
+    if endpoint.outlet is None or table is None:
         return
-    blocks = [source.report_block(now) for source in endpoint.sources.values()]
+    blocks = tuple(source.report_block(now) for source in endpoint.sources.values())
+    measure_upstream(endpoint, table.counters, blocks)
     active = [slot for slot in endpoint.slots.values() if slot.source is not None and slot.source.alive]
     if not blocks and not active:
         return
     compound = rtcp.write_receiver_report(endpoint.rtcp_ssrc, blocks)
     for start in range(0, len(active), SLOTS_PER_COMPOUND):
         if start:
-            outlet.send_rtcp(compound)
+            _send(endpoint, compound)
             compound = rtcp.write_receiver_report(endpoint.rtcp_ssrc)
         some = active[start : start + SLOTS_PER_COMPOUND]
         compound += b"".join(sender_report(slot, now, wall) for slot in some)
         compound += rtcp.write_cnames([(slot.ssrc, slot.label) for slot in some])
-    outlet.send_rtcp(compound)
+    _send(endpoint, compound)
 
 
 def sender_report(slot: Slot, now: float, wall: float) -> bytes:
@@ -136,5 +139,10 @@ def send_transport_feedback(endpoint: Endpoint) -> None:
 
 def send_feedback(endpoint: Endpoint, packet: bytes) -> None:
     """Send one feedback packet, behind an empty report: that needs no ``rtcp-rsize`` (RFC 5506)."""
-    if endpoint.outlet is not None:
-        endpoint.outlet.send_rtcp(rtcp.write_receiver_report(endpoint.rtcp_ssrc) + packet)
+    _send(endpoint, rtcp.write_receiver_report(endpoint.rtcp_ssrc) + packet)
+
+
+def _send(endpoint: Endpoint, compound: bytes) -> None:
+    if endpoint.outlet is not None and endpoint.table is not None:
+        endpoint.outlet.send_rtcp(compound)
+        endpoint.table.counters.past.sent["rtcp"].add(1, len(compound))

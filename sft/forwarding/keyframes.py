@@ -45,15 +45,15 @@ class _Wish:
 class KeyframeGate:
     """Requests per source: throttled, and repeated until a keyframe was forwarded."""
 
-    def __init__(self, ask: Callable[[Source], None], wake: Callable[[float], None]) -> None:
-        """``ask(source)`` sends one request; ``wake(when)`` gets :meth:`tick` called at that time."""
+    def __init__(
+        self, ask: Callable[[Source], None], wake: Callable[[float], None], causes: dict[Cause, int]
+    ) -> None:
+        """``ask(source)`` sends one request; ``wake(when)`` gets :meth:`tick` called at that time;
+        ``causes``: where to count how often a keyframe was wanted."""
         self._ask = ask
         self._wake = wake
         self._wishes: dict[Source, _Wish] = {}
-        self.causes: dict[Cause, int] = dict.fromkeys(Cause, 0)
-        """How often a keyframe was wanted, by cause."""
-        self.asked = 0
-        """Requests sent."""
+        self.causes = causes
 
     def request(self, source: Source, cause: Cause, now: float) -> None:
         """Somebody needs a keyframe of this source."""
@@ -92,6 +92,5 @@ class KeyframeGate:
             wish.times += 1
             wish.due = now + wish.interval
             wish.interval = min(wish.interval * 2, MAX_INTERVAL)
-            self.asked += 1
             self._ask(source)
         self._wake(wish.due)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sft.forwarding.rewrite import MAX_DROPOUT
 from sft.webrtc.rtp import FIXED_HEADER
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _REPEATED_KEPT = 256
 class Gaps:
     """What is missing of one source."""
 
-    __slots__ = ("_missing", "_nack", "requested")
+    __slots__ = ("_missing", "_nack", "lost", "reordered", "repaired", "requested")
 
     def __init__(self, nack: bool) -> None:
         """``nack``: the sender answers generic NACKs."""
@@ -53,6 +54,8 @@ class Gaps:
         self._missing: dict[int, tuple[float, int]] = {}  # extended number -> (due, tries)
         self.requested = 0
         """Packets asked for, every repetition counted."""
+        self.reordered = self.repaired = self.lost = 0
+        """What became of missing packets: came without being asked for, came after it, given up."""
 
     def __bool__(self) -> bool:
         return bool(self._missing)
@@ -60,6 +63,8 @@ class Gaps:
     def opened(self, first: int, last: int, now: float) -> bool:
         """Extended numbers first..last were skipped. False: there are too many to ask for, none is kept."""
         if last - first >= MAX_MISSING - len(self._missing):
+            if last - first < MAX_DROPOUT:  # else the sender began anew, and nothing is missing
+                self.lost += len(self._missing) + last - first + 1
             self._missing.clear()
             return False
         due = now + (REORDER if self._nack else PATIENCE)
@@ -69,7 +74,13 @@ class Gaps:
 
     def filled(self, number: int) -> None:
         """The packet came after all."""
-        self._missing.pop(number, None)
+        found = self._missing.pop(number, None)
+        if found is None:
+            return
+        if found[1]:
+            self.repaired += 1
+        else:
+            self.reordered += 1
 
     def clear(self) -> None:
         self._missing.clear()
@@ -93,6 +104,7 @@ class Gaps:
         for number in lost:
             del self._missing[number]
         self.requested += len(ask)
+        self.lost += len(lost)
         return sorted(ask), bool(lost)
 
 
@@ -123,6 +135,7 @@ def repeat(receiver: Endpoint, slot: Slot, lost: tuple[int, ...], now: float) ->
     """
     if slot.engine_slot is None:
         return
+    slot.nacked += len(lost)
     newest = slot.last_sequence
     for sequence in lost:
         number = newest - (newest - sequence & 0xFFFF)

@@ -46,6 +46,7 @@ class Slot:
         "label",
         "lost",
         "mid",
+        "nacked",
         "pending",
         "quality",
         "receiver",
@@ -96,6 +97,8 @@ class Slot:
 
         self.repeated: dict[int, tuple[int, float]] = {}  # number -> (times, last time); see repair.py
         self.repeats = 0
+        self.nacked = 0
+        """Packets the receiver asked for again."""
         self.lost = 0
         """Cumulative loss as the receiver last reported it."""
 

@@ -18,6 +18,9 @@ CLOCK_RATES = {MediaKind.AUDIO: 48_000, MediaKind.VIDEO: 90_000}
 RING_SIZES = {MediaKind.AUDIO: 64, MediaKind.VIDEO: 256}
 """Packets kept to answer NACKs, powers of two: about one second."""
 
+STREAMS = {"h": "high", "l": "low", "": "video"}
+"""Names of video layers."""
+
 Stored = tuple[int, bytes, float]
 """(number, packet, arrival)."""
 
@@ -55,6 +58,7 @@ class Source:
         "route",
         "slots",
         "ssrc",
+        "stream",
         "timestamp",
         "transit",
         "try_at",
@@ -79,6 +83,8 @@ class Source:
         self.ssrc = ssrc
         self.layer = layer
         """``h``, ``l``, or empty where there is only one."""
+        self.stream = kind.value if kind is MediaKind.AUDIO else STREAMS[layer]
+        """What people call it."""
         self.csrc = csrc
         """What receivers know the participant's stream by (protocol section 6.3)."""
         self.clock_rate = CLOCK_RATES[kind]

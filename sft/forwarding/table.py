@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sft.forwarding import feedback
+from sft.forwarding.counters import MediaCounters
 from sft.forwarding.endpoint import Endpoint
 from sft.forwarding.keyframes import Cause, KeyframeGate
 from sft.forwarding.layers import LayerSelection
@@ -29,13 +30,19 @@ class Table:
     """Everything here is control time, except what the packet path reads of its endpoints."""
 
     def __init__(
-        self, random: RandomBytes, wall: Callable[[float], float], wake: Callable[[float], None]
+        self,
+        random: RandomBytes,
+        wall: Callable[[float], float],
+        wake: Callable[[float], None],
+        counters: MediaCounters | None = None,
     ) -> None:
         """``wall`` turns our ``now`` into Unix seconds. ``wake(when)`` must get :meth:`tick` called at
-        that time; it is called rarely: when media starts, at a gap, and by every tick."""
+        that time; it is called rarely: when media starts, at a gap, and by every tick. ``counters``: the
+        worker's, which several tables share."""
         self.wall = wall
+        self.counters = counters or MediaCounters()
         self.endpoints: dict[Endpoint, None] = {}
-        self.gate = KeyframeGate(self._send_pli, self._wake_by)
+        self.gate = KeyframeGate(self._send_pli, self._wake_by, self.counters.keyframes_wanted)
         self.selection = AudioSelection()
         self.layers = LayerSelection(self.gate)
         self._random = random
@@ -68,6 +75,7 @@ class Table:
         for sender in self.endpoints:
             sender.audio_receivers -= {endpoint}
             sender.video_receivers -= {endpoint}
+        self.counters.past.add_slots(endpoint.slots.values())
         endpoint.table = None
 
     def set_first(self, endpoint: Endpoint | None) -> None:
@@ -111,6 +119,7 @@ class Table:
         """An SSRC has ended."""
         self._alive.pop(source, None)
         self._gapped.pop(source, None)
+        self.counters.past.add_source(source)
         source.clear_ring()
         if source.kind is MediaKind.AUDIO:
             self.selection.silence(source)
@@ -200,6 +209,8 @@ class Table:
             self.gate.request(source, Cause.REPAIR_FAILED, now)
 
     def _send_pli(self, source: Source) -> None:
+        self.counters.keyframes_asked += 1
+        source.endpoint.keyframes_asked += 1
         packet = rtcp.write_pli(source.endpoint.rtcp_ssrc, source.ssrc)
         feedback.send_feedback(source.endpoint, packet)
 

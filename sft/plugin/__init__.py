@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from sft.config import Config
 from sft.errors import BadPacket, ConfigError, PluginError, PortsExhausted, TransportError
+from sft.histogram import Distribution
 from sft.model import (
     Address,
     Candidate,
@@ -46,10 +47,14 @@ from sft.plugin.values import (
     CallSnapshot,
     DrainState,
     HttpRoutes,
+    InstanceSnapshot,
     ParticipantSnapshot,
     PathTotal,
     PlacementRequest,
+    QualitySnapshot,
+    RepairSnapshot,
     Snapshot,
+    Traffic,
     Verdict,
 )
 from sft.signalling.messages import Status
@@ -66,6 +71,7 @@ __all__ = [
     "CommonServices",
     "Config",
     "ConfigError",
+    "Distribution",
     "DrainState",
     "Drop",
     "DtlsIdentity",
@@ -75,6 +81,7 @@ __all__ = [
     "Finding",
     "GatewayServices",
     "HttpRoutes",
+    "InstanceSnapshot",
     "Outlet",
     "ParticipantId",
     "ParticipantSnapshot",
@@ -86,12 +93,15 @@ __all__ = [
     "PortPool",
     "PortsConfig",
     "PortsExhausted",
+    "QualitySnapshot",
     "Receive",
+    "RepairSnapshot",
     "RosterEntry",
     "Services",
     "Snapshot",
     "SrtpParameters",
     "Status",
+    "Traffic",
     "Transport",
     "TransportError",
     "TransportFactory",

@@ -15,7 +15,7 @@ import attrs
 from sft.model import Address, Candidate, Drops, SrtpParameters
 
 if TYPE_CHECKING:
-    from sft.plugin.values import Snapshot
+    from sft.plugin.values import InstanceSnapshot, Snapshot
 
 
 class Base(Protocol):
@@ -171,6 +171,9 @@ class GatewayServices(CommonServices, Protocol):
 
     def snapshots(self) -> Sequence[Snapshot]:
         """The newest snapshot of each worker, at most ``[telemetry] snapshot_seconds`` old."""
+
+    def instance(self) -> InstanceSnapshot:
+        """The gateway's own counters, read now."""
 
 
 class Outlet(Protocol):

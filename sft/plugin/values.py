@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from sft.histogram import Distribution
 from sft.model import PathKind, WorkerLoad
 from sft.plugin.interfaces import TransportStats
 from sft.signalling.messages import Status
@@ -92,19 +93,31 @@ class ParticipantSnapshot:
     silent_seconds: float = 0.0
     """Since the last authenticated packet."""
     packets_received: int = 0
+    """Media; also what was dropped. Bytes are RTP packets."""
     bytes_received: int = 0
     packets_sent: int = 0
+    """Media. Bytes are payload, without repeats."""
     bytes_sent: int = 0
-    packets_dropped: int = 0
-    """Meant for it or from it, but not forwarded."""
     nacks_received: int = 0
+    """Packets it asked us for, and packets we asked it for."""
     nacks_sent: int = 0
     keyframe_requests_received: int = 0
     keyframe_requests_sent: int = 0
     packets_lost: int = 0
     """As its own receiver reports say, over all slots."""
+    loss_received: float = 0.0
+    """Share of its packets that did not come, and of ours that did not reach it, over about a second."""
+    loss_sent: float = 0.0
+    jitter_received_seconds: float = 0.0
+    """Of its worst stream, and of the worst it gets."""
+    jitter_sent_seconds: float = 0.0
     round_trip_seconds: float = 0.0
     """0: not known yet."""
+    sends: tuple[str, ...] = ()
+    """Streams that it has sent within the last second: ``audio``, ``high``, ``low``, ``video`` (where
+    there is only one layer)."""
+    receives: Mapping[str, int] = attrs.field(factory=dict)
+    """How many of each it gets, as far as they are sent."""
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +135,47 @@ class CallSnapshot:
     call: str
     age_seconds: float = 0.0
     participants: tuple[ParticipantSnapshot, ...] = ()
+    approvals_missing: int = 0
+    """Ordered pairs of participants that would get each other's video if both approved."""
+
+
+@attrs.frozen
+class Traffic:
+    """Packets of one kind in one direction. Bytes of media are payload, without repeats; of anything
+    else datagrams, without SRTCP's trailer."""
+
+    packets: int = 0
+    bytes: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class RepairSnapshot:
+    """What was done about packets that were lost; counters."""
+
+    missing: Mapping[str, int] = attrs.field(factory=dict)
+    """What became of packets that were missing from senders: ``reordered``, ``repaired``, ``lost``."""
+    asked: int = 0
+    """Packets that senders were asked for, each time counted."""
+    nacked: int = 0
+    """Packets that receivers asked for, and that they were sent again."""
+    repeated: int = 0
+    keyframes_wanted: Mapping[str, int] = attrs.field(factory=dict)
+    """By cause."""
+    keyframes_asked: int = 0
+    """Requests sent."""
+
+
+@attrs.frozen(kw_only=True)
+class QualitySnapshot:
+    """What reports say, one value for each, about one a second and stream. By kind of media: shares of
+    packets lost and jitter in seconds, of what came from senders and of what went to receivers."""
+
+    round_trip: Distribution
+    """Seconds."""
+    loss_received: Mapping[str, Distribution]
+    loss_sent: Mapping[str, Distribution]
+    jitter_received: Mapping[str, Distribution]
+    jitter_sent: Mapping[str, Distribution]
 
 
 @attrs.frozen(kw_only=True)
@@ -134,6 +188,8 @@ class Snapshot:
     uptime_seconds: float = 0.0
     loop_lag_p99: float = 0.0
     """Seconds the worker's loop came late in the last minute; ``load`` has the worst of the last second."""
+    loop_lag: Distribution | None = None
+    """The same since the start: seconds, 20 values a second."""
     state: DrainState = DrainState.RUNNING
     load: WorkerLoad
     calls: tuple[CallSnapshot, ...] = ()
@@ -144,20 +200,42 @@ class Snapshot:
     """By the reason they left for."""
     paths_left_total: tuple[PathTotal, ...] = ()
     """By the kind of path that those who left had at last."""
-    packets_received_total: int = 0
-    bytes_received_total: int = 0
-    packets_sent_total: int = 0
-    bytes_sent_total: int = 0
+    joins: Mapping[str, int] = attrs.field(factory=dict)
+    """Joins that were answered with an offer and have ended, by :class:`sft.calls.joins.Outcome`."""
+    join_phases: Mapping[str, Distribution] = attrs.field(factory=dict)
+    """Seconds, by :class:`sft.calls.joins.Phase`."""
+    received: Mapping[str, Traffic] = attrs.field(factory=dict)
+    """``audio``, ``video``, ``rtcp``, and ``control``: STUN and DTLS. What was dropped is not in it."""
+    sent: Mapping[str, Traffic] = attrs.field(factory=dict)
+    """What the kernel then refused is in ``drops``, too."""
+    repair: RepairSnapshot = attrs.field(factory=RepairSnapshot)
+    quality: QualitySnapshot | None = None
     drops: Mapping[str, int] = attrs.field(factory=dict)
     """By :class:`sft.model.Drop`."""
     transports: Mapping[str, TransportStats] = attrs.field(factory=dict)
     """By the factory's name."""
     faults: Mapping[str, int] = attrs.field(factory=dict)
     """Of plugins in this worker, by ``PLUGIN.HOOK``."""
+    internal_errors: int = 0
+    """Bugs that ended nothing but what met them; each is in the log."""
     cpu_seconds: float = 0.0
     """User and system time of the process."""
     memory_bytes: int = 0
     """Resident set."""
+
+
+@attrs.frozen(kw_only=True)
+class InstanceSnapshot:
+    """The gateway at one moment. Mappings of integers are counters since its start."""
+
+    state: DrainState
+    uptime_seconds: float
+    outcomes: Mapping[str, int]
+    """Of requests to ``/sft/<call>`` and ``/ice/<call>``: ``offered``, ``answered``, a refusal, ..."""
+    joins_refused: Mapping[str, int]
+    """Joins that got no offer, by the same words."""
+    request_seconds: Distribution
+    """From the end of such a request's body to its answer."""
 
 
 @attrs.frozen

@@ -30,9 +30,10 @@ from sft.calls.requests import (
 )
 from sft.config import Config
 from sft.errors import BadPacket, LocalError
+from sft.histogram import Histogram
 from sft.model import Drop, WorkerLoad
 from sft.plugin.manager import PluginManager
-from sft.plugin.values import AuthRequest, DrainState, PlacementRequest
+from sft.plugin.values import AuthRequest, DrainState, InstanceSnapshot, PlacementRequest
 from sft.server.ice_servers import IceServers
 from sft.server.limits import JoinRate
 from sft.signalling.messages import ConfConn, Message, Setup, Status, Update, decode_untrusted, encode
@@ -50,8 +51,9 @@ class WorkerHandle(Protocol):
 
 @attrs.frozen
 class Response:
-    """An HTTP reply: status, body, and what kind of body."""
+    """An HTTP reply: the word it is counted under, status, body, and what kind of body."""
 
+    outcome: str
     status: int
     body: str
     json: bool = False
@@ -59,6 +61,9 @@ class Response:
 
 
 MAX_CALL_ID = 127
+
+REQUEST_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Seconds."""
 
 REFUSALS = {
     Refusal.CALL_FULL: Status.LIMIT_REACHED,
@@ -83,7 +88,11 @@ class Gateway:
         self._ice_servers = IceServers(config)
         self._blocked = VersionBlockList.parse(config.limits.blocked_versions)
         self._log = structlog.get_logger("gateway")
+        self._started = trio.current_time()
+        self._refused: Counter[str] = Counter()
+        self._request_seconds = Histogram(REQUEST_BOUNDS)
         self.outcomes: Counter[str] = Counter()
+        """Of requests."""
         self.on_idle: Callable[[], None] = lambda: None
         self.state = DrainState.RUNNING
 
@@ -102,34 +111,54 @@ class Gateway:
     def idle(self) -> bool:
         return not self._placed
 
+    def snapshot(self) -> InstanceSnapshot:
+        return InstanceSnapshot(
+            state=self.state,
+            uptime_seconds=trio.current_time() - self._started,
+            outcomes=dict(self.outcomes),
+            joins_refused=dict(self._refused),
+            request_seconds=self._request_seconds.read(),
+        )
+
     async def post(self, call: str, body: bytes, address: str) -> Response:
         """Answer ``POST /sft/<call>``."""
-        try:
-            if len(call) > MAX_CALL_ID:
-                raise BadPacket(Drop.MESSAGE_MALFORMED, "the call's id is too long")
-            message = decode_untrusted(body, self._config.limits.body_bytes)
-            response = await self._dispatch(call, message, address)
-        except BadPacket as bad:
-            self._log.info("bad_request", address=address, reason=str(bad))
-            response = self._reject("bad_request", 400, str(bad))
-        except LocalError as error:
-            self._log.error("worker_failed", call=call, reason=str(error))
-            response = self._reject("worker_failed", 503, "the worker went away", retry_after=1)
+        begin = trio.current_time()
+        response = await self._post(call, body, address)
+        self._request_seconds.observe(trio.current_time() - begin)
+        self.outcomes[response.outcome] += 1
         return response
 
     def ice(self, call: str, body: bytes, address: str) -> Response:
         """Answer ``POST /ice/<call>``: TURN servers for whoever may join with this CONFCONN."""
+        response = self._ice(call, body, address)
+        self.outcomes[response.outcome] += 1
+        return response
+
+    async def _post(self, call: str, body: bytes, address: str) -> Response:
+        try:
+            if len(call) > MAX_CALL_ID:
+                raise BadPacket(Drop.MESSAGE_MALFORMED, "the call's id is too long")
+            message = decode_untrusted(body, self._config.limits.body_bytes)
+            return await self._dispatch(call, message, address)
+        except BadPacket as bad:
+            self._log.info("bad_request", address=address, reason=str(bad))
+            return _reject("bad_request", 400, str(bad))
+        except LocalError as error:
+            self._log.error("worker_failed", call=call, reason=str(error))
+            return _reject("worker_failed", 503, "the worker went away", retry_after=1)
+
+    def _ice(self, call: str, body: bytes, address: str) -> Response:
         try:
             message = decode_untrusted(body, self._config.limits.body_bytes)
             if len(call) > MAX_CALL_ID or not isinstance(message, ConfConn):
                 raise BadPacket(Drop.MESSAGE_UNEXPECTED, "only a CONFCONN is expected here")
         except BadPacket as bad:
-            return self._reject("bad_request", 400, str(bad))
+            return _reject("bad_request", 400, str(bad))
         refusal = self._admit(call, message, address, self._ice_rate)
         if refusal is not None:
             return refusal
-        self.outcomes["ice_servers"] += 1
-        return Response(200, self._ice_servers.as_json(message.src_userid, time.time()), json=True)
+        servers = self._ice_servers.as_json(message.src_userid, time.time())
+        return Response("ice_servers", 200, servers, json=True)
 
     async def loads(self) -> list[WorkerLoad]:
         """How each worker is."""
@@ -148,11 +177,14 @@ class Gateway:
     async def _dispatch(self, call: str, message: Message, address: str) -> Response:
         match message:
             case ConfConn():
-                return await self._connect(call, message, address)
+                response = await self._connect(call, message, address)
+                if response.outcome != "offered":
+                    self._refused[response.outcome] += 1
+                return response
             case Setup(resp=True) | Update(resp=True):
                 return await self._answer(call, message)
             case _:
-                return self._reject("unexpected", 400, f"{message.TYPE} is not expected here")
+                return _reject("unexpected", 400, f"{message.TYPE} is not expected here")
 
     async def _connect(self, call: str, message: ConfConn, address: str) -> Response:
         """CONFCONN: version, rate, credentials, placement, offer."""
@@ -161,7 +193,7 @@ class Gateway:
             return refusal
         worker = await self._place(call, message, address)
         if worker is None:
-            return self._reject("draining", 503, "this server takes no new calls", retry_after=30)
+            return _reject("draining", 503, "this server takes no new calls", retry_after=30)
         reply = await worker.handle(_connect_request(call, message, address))
         if isinstance(reply, Refused) and call not in self._live:
             self._placed.pop(call, None)
@@ -170,11 +202,11 @@ class Gateway:
     def _admit(self, call: str, message: ConfConn, address: str, rate: JoinRate) -> Response | None:
         """Version, rate, credentials; None: welcome."""
         if not message.src_userid or not message.src_clientid:
-            return self._reject("bad_request", 400, "src_userid and src_clientid are required")
+            return _reject("bad_request", 400, "src_userid and src_clientid are required")
         if self._blocked.is_blocked(message.toolver):
-            return self._refuse(call, "version_blocked", Status.CLIENT_BLOCKED)
+            return _refuse(call, "version_blocked", Status.CLIENT_BLOCKED)
         if not rate.allow(address, trio.current_time()):
-            return self._reject("too_many_joins", 429, "too many joins from this address", retry_after=1)
+            return _reject("too_many_joins", 429, "too many joins from this address", retry_after=1)
         starting = call not in self._placed
         verdict = self._manager.authorize(
             AuthRequest(
@@ -190,18 +222,18 @@ class Gateway:
         )
         if not verdict.allowed:
             self._log.info("not_authorized", call=call, address=address, reason=verdict.reason)
-            return self._refuse(call, "not_authorized", Status(int(verdict.status)))
+            return _refuse(call, "not_authorized", Status(int(verdict.status)))
         return None
 
     async def _answer(self, call: str, message: Setup | Update) -> Response:
         worker = self._workers.get(self._placed.get(call, -1))
         if worker is None:
-            return self._reject("unknown_participant", 400, "no such participant here")
+            return _reject("unknown_participant", 400, "no such participant here")
         reply = await worker.handle(Answer(call, message.sender, message.sdp))
         if isinstance(reply, Accepted):
-            return self._say("answered", confconn_ack(call))
+            return _say("answered", confconn_ack(call))
         reason = reply.reason if isinstance(reply, Refused) else Refusal.BAD_ANSWER
-        return self._reject(reason.value, 400, reason.value)
+        return _reject(reason.value, 400, reason.value)
 
     async def _place(self, call: str, message: ConfConn, address: str) -> WorkerHandle | None:
         """The worker that hosts the call, or shall; None when no worker takes new calls."""
@@ -220,29 +252,30 @@ class Gateway:
         match reply:
             case Offered(sdp=sdp, update=True, with_url=with_url):
                 url = self._config.server.announced_url if with_url else ""
-                return self._say("offered", update_offer(call, message.sender, sdp, url))
+                return _say("offered", update_offer(call, message.sender, sdp, url))
             case Offered(sdp=sdp):
-                return self._say("offered", setup_offer(call, sdp, self._config.server.announced_url))
+                return _say("offered", setup_offer(call, sdp, self._config.server.announced_url))
             case Refused(reason=reason) if reason in REFUSALS:
-                return self._refuse(call, reason.value, REFUSALS[reason])
+                return _refuse(call, reason.value, REFUSALS[reason])
             case Refused(reason=Refusal.DRAINING):
-                return self._reject("draining", 503, "this server takes no new calls", retry_after=30)
+                return _reject("draining", 503, "this server takes no new calls", retry_after=30)
             case Refused(reason=reason):
-                return self._reject(reason.value, 429, reason.value, retry_after=5)
+                return _reject(reason.value, 429, reason.value, retry_after=5)
             case _:
                 raise LocalError(f"a worker answered CONFCONN with {type(reply).__name__}")
 
-    def _say(self, outcome: str, message: Message) -> Response:
-        self.outcomes[outcome] += 1
-        return Response(200, encode(message), json=True)
 
-    def _refuse(self, call: str, outcome: str, status: Status) -> Response:
-        """A refusal the client shows to its user: HTTP 200 with a CONFCONN that has a status."""
-        return self._say(outcome, confconn_refusal(call, status))
+def _say(outcome: str, message: Message) -> Response:
+    return Response(outcome, 200, encode(message), json=True)
 
-    def _reject(self, outcome: str, status: int, text: str, retry_after: int | None = None) -> Response:
-        self.outcomes[outcome] += 1
-        return Response(status, text + "\n", retry_after=retry_after)
+
+def _refuse(call: str, outcome: str, status: Status) -> Response:
+    """A refusal the client shows to its user: HTTP 200 with a CONFCONN that has a status."""
+    return _say(outcome, confconn_refusal(call, status))
+
+
+def _reject(outcome: str, status: int, text: str, retry_after: int | None = None) -> Response:
+    return Response(outcome, status, text + "\n", retry_after=retry_after)
 
 
 def _connect_request(call: str, message: ConfConn, address: str) -> Connect:

@@ -51,7 +51,7 @@ async def _serve(
     worker.observer.on_call_ended = gateway.call_ended
     worker.on_snapshot = lambda snapshot: manager.notify("sft_snapshot", snapshot=snapshot)
     stop = trio.Event()
-    services = InstanceServices(workers=1, snapshots=lambda: [worker.snapshots.newest])
+    services = InstanceServices(1, lambda: [worker.snapshots.newest], gateway.snapshot)
     routes = manager.http_routes(config, services)
     public_listener = hypercorn_config(
         public,

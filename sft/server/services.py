@@ -11,7 +11,7 @@ import trio
 from sft.calls.timers import Timer, TimerHeap
 from sft.errors import BadPacket
 from sft.model import Drops
-from sft.plugin.values import Snapshot
+from sft.plugin.values import InstanceSnapshot, Snapshot
 from sft.server.pump import Pump
 from sft.webrtc.ice import local_ufrag_untrusted
 
@@ -74,9 +74,18 @@ class InstanceServices(_Common):
 
     role: Literal["gateway"] = "gateway"
 
-    def __init__(self, workers: int, snapshots: Callable[[], Sequence[Snapshot]]) -> None:
+    def __init__(
+        self,
+        workers: int,
+        snapshots: Callable[[], Sequence[Snapshot]],
+        instance: Callable[[], InstanceSnapshot],
+    ) -> None:
         super().__init__(workers)
         self._snapshots = snapshots
+        self._instance = instance
 
     def snapshots(self) -> Sequence[Snapshot]:
         return self._snapshots()
+
+    def instance(self) -> InstanceSnapshot:
+        return self._instance()

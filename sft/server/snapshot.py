@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import cattrs
@@ -12,7 +14,19 @@ import trio
 
 from sft.calls.call import Call
 from sft.calls.participant import Participant
-from sft.plugin.values import CallSnapshot, DrainState, ParticipantSnapshot, PathTotal, Snapshot
+from sft.forwarding.counters import Carried, Flow, MediaCounters
+from sft.histogram import Distribution, Histogram
+from sft.model import MediaKind
+from sft.plugin.values import (
+    CallSnapshot,
+    DrainState,
+    ParticipantSnapshot,
+    PathTotal,
+    QualitySnapshot,
+    RepairSnapshot,
+    Snapshot,
+    Traffic,
+)
 
 if TYPE_CHECKING:
     from sft.server.worker import Worker
@@ -38,19 +52,19 @@ class Snapshots:
     def take(self) -> Snapshot:
         """Read everything now."""
         worker, now = self._worker, trio.current_time()
-        calls = tuple(self._call(call, now) for call in worker.calls.calls.values())
-        people = [participant for call in calls for participant in call.participants]
-        packets = sum(one.packets_received + one.packets_sent for one in people)
-        self._measure_rate(now, packets)
-        load, past = worker.load(), worker.context.past
+        context, calls = worker.context, worker.calls.calls.values()
+        carried = context.media.total(endpoint for call in calls for endpoint in call.table.endpoints)
+        self._measure_rate(now, carried)
+        load = worker.load()
         self._newest = Snapshot(
             worker=worker.index,
             time=time.time(),
             uptime_seconds=now - self._started,
             loop_lag_p99=worker.lag.percentile(0.99),
+            loop_lag=worker.lag.distribution.read(),
             state=DrainState.DRAINING if load.draining else DrainState.RUNNING,
             load=load,
-            calls=calls,
+            calls=tuple(_call(call, now) for call in calls),
             calls_total=worker.calls.calls_total,
             participants_total=worker.calls.participants_total,
             participants_connected_total=worker.observer.connected_total,
@@ -58,13 +72,16 @@ class Snapshots:
             paths_left_total=tuple(
                 PathTotal(kind=kind, participants=count) for kind, count in worker.observer.paths.items()
             ),
-            packets_received_total=past.packets_in + sum(p.packets_received for p in people),
-            bytes_received_total=past.octets_in + sum(p.bytes_received for p in people),
-            packets_sent_total=past.packets_out + sum(p.packets_sent for p in people),
-            bytes_sent_total=past.octets_out + sum(p.bytes_sent for p in people),
+            joins={outcome.value: count for outcome, count in context.joins.outcomes.items()},
+            join_phases=context.joins.read_phases(),
+            received=_traffic(carried.received),
+            sent=_traffic(carried.sent),
+            repair=_repair(context.media, carried),
+            quality=_quality(context.media),
             drops={reason.value: count for reason, count in worker.drops.counts.items()},
             transports={factory.name: factory.stats() for factory in worker.factories},
             faults=worker.faults(),
+            internal_errors=worker.internal_errors,
             cpu_seconds=time.process_time(),
             memory_bytes=_resident(),
         )
@@ -74,19 +91,50 @@ class Snapshots:
         """A fresh snapshot as JSON-ready values, one entry per worker."""
         return [cattrs.unstructure(self.take())]
 
-    def _measure_rate(self, now: float, packets: int) -> None:
+    def _measure_rate(self, now: float, carried: Carried) -> None:
+        packets = sum(flow.packets for flow in (*carried.received.values(), *carried.sent.values()))
         then, before = self._last
         if now >= then + 0.5:
             self.packets_per_second = max(0, packets - before) / (now - then)
             self._last = (now, packets)
 
-    @staticmethod
-    def _call(call: Call, now: float) -> CallSnapshot:
-        return CallSnapshot(
-            call=call.id,
-            age_seconds=now - call.started_at,
-            participants=tuple(_participant(one, now) for one in call.participants.values()),
-        )
+
+def _traffic(flows: Mapping[str, Flow]) -> dict[str, Traffic]:
+    return {str(kind): Traffic(flow.packets, flow.octets) for kind, flow in flows.items()}
+
+
+def _repair(media: MediaCounters, carried: Carried) -> RepairSnapshot:
+    return RepairSnapshot(
+        missing={"reordered": carried.reordered, "repaired": carried.repaired, "lost": carried.lost},
+        asked=carried.asked,
+        nacked=carried.nacked,
+        repeated=carried.repeated,
+        keyframes_wanted={cause.value: count for cause, count in media.keyframes_wanted.items()},
+        keyframes_asked=media.keyframes_asked,
+    )
+
+
+def _quality(media: MediaCounters) -> QualitySnapshot:
+    return QualitySnapshot(
+        round_trip=media.round_trip.read(),
+        loss_received=_by_kind(media.loss_received),
+        loss_sent=_by_kind(media.loss_sent),
+        jitter_received=_by_kind(media.jitter_received),
+        jitter_sent=_by_kind(media.jitter_sent),
+    )
+
+
+def _by_kind(histograms: Mapping[MediaKind, Histogram]) -> dict[str, Distribution]:
+    return {kind.value: histogram.read() for kind, histogram in histograms.items()}
+
+
+def _call(call: Call, now: float) -> CallSnapshot:
+    return CallSnapshot(
+        call=call.id,
+        age_seconds=now - call.started_at,
+        participants=tuple(_participant(one, now) for one in call.participants.values()),
+        approvals_missing=call.approvals_missing,
+    )
 
 
 def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
@@ -94,7 +142,8 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
     if connection is None:
         return ParticipantSnapshot(user=participant.id.user, client=participant.id.client)
     endpoint, path = connection.endpoint, connection.path_kind
-    slots = endpoint.slots.values()
+    slots, sources = endpoint.slots.values(), endpoint.sources.values()
+    gets = [slot.source for slot in slots if slot.source is not None]
     return ParticipantSnapshot(
         user=participant.id.user,
         client=participant.id.client,
@@ -109,8 +158,18 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
         bytes_received=endpoint.octets,
         packets_sent=sum([slot.packets for slot in slots]),
         bytes_sent=sum([slot.octets for slot in slots]),
-        nacks_sent=sum([source.gaps.requested for source in endpoint.sources.values()]),
+        nacks_received=sum([slot.nacked for slot in slots]),
+        nacks_sent=sum([source.gaps.requested for source in sources]),
+        keyframe_requests_received=endpoint.keyframes_wanted,
+        keyframe_requests_sent=endpoint.keyframes_asked,
         packets_lost=sum([slot.lost for slot in slots]),
+        loss_received=endpoint.upstream.loss,
+        loss_sent=endpoint.downstream.loss,
+        jitter_received_seconds=endpoint.upstream.jitter,
+        jitter_sent_seconds=endpoint.downstream.jitter,
+        round_trip_seconds=endpoint.round_trip,
+        sends=tuple([source.stream for source in sources if source.alive]),
+        receives=Counter([source.stream for source in gets if source.alive]),
     )
 
 

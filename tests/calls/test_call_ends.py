@@ -347,6 +347,7 @@ def test_what_a_gone_connection_carried_stays_counted(world: World) -> None:
     ann.talk(7)
     ann.leave()
     bob.leave()
-    past = world.context.past
-    assert (past.packets_in, past.packets_out) == (7, 7)
-    assert past.octets_in > past.octets_out > 0
+    past = world.context.media.past
+    received, sent = past.received["audio"], past.sent["audio"]
+    assert (received.packets, sent.packets) == (7, 7)
+    assert received.octets == sent.octets > 0

@@ -23,7 +23,10 @@ class Bench:
     def __init__(self) -> None:
         self.now = 100.0
         self.asked: list[float] = []
-        self.gate = KeyframeGate(lambda source: self.asked.append(self.now), lambda when: None)
+        self.gate = KeyframeGate(self._ask, lambda when: None, dict.fromkeys(Cause, 0))
+
+    def _ask(self, source: Source) -> None:
+        self.asked.append(self.now)
 
     def run(self, source: Source, seconds: float) -> None:
         """Tick every 50 ms while the source keeps sending."""

@@ -1,0 +1,98 @@
+"""How joins went: how many ended in which way, and how long each phase took.
+
+One join is one connection, as in :mod:`sft.signalling.join`; the time of a phase is what it added to the
+join: a path that stood before the answer came added nothing.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sft.histogram import Distribution, Histogram
+
+
+class Phase(StrEnum):
+    """In the order in which they are reckoned."""
+
+    HTTP = "http"
+    """From the offer to the client's answer."""
+    ICE = "ice"
+    DTLS = "dtls"
+    CHANNEL = "channel"
+    """Until the data channel is open: the participant is in the call."""
+    MEDIA = "media"
+    """Until its first packet of media. Not part of the join's outcome: it may have nothing to send."""
+
+
+class Outcome(StrEnum):
+    """How a join ended that was answered with an offer."""
+
+    ESTABLISHED = "established"
+    NO_ANSWER = "no_answer"
+    NO_PATH = "no_path"
+    NO_HANDSHAKE = "no_handshake"
+    NO_CHANNEL = "no_channel"
+    ABANDONED = "abandoned"
+    """The participant left or asked for another connection before, or the server stopped."""
+
+
+_PHASES = tuple(Phase)
+_FAILURES = {
+    Phase.HTTP: Outcome.NO_ANSWER,
+    Phase.ICE: Outcome.NO_PATH,
+    Phase.DTLS: Outcome.NO_HANDSHAKE,
+    Phase.CHANNEL: Outcome.NO_CHANNEL,
+}
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds; the timers of a join end it after ten each."""
+
+
+class JoinCounters:
+    """One per worker."""
+
+    __slots__ = ("outcomes", "phases")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self.phases: dict[Phase, Histogram] = {phase: Histogram(BOUNDS) for phase in Phase}
+
+    def read_phases(self) -> dict[str, Distribution]:
+        return {phase.value: histogram.read() for phase, histogram in self.phases.items()}
+
+
+class JoinClock:
+    """One join: when it got how far."""
+
+    __slots__ = ("_counters", "_done", "_ended", "_last", "_times")
+
+    def __init__(self, counters: JoinCounters, now: float) -> None:
+        self._counters = counters
+        self._last = now
+        self._times: dict[Phase, float] = {}
+        self._done = 0  # phases reckoned
+        self._ended = False
+
+    def reached(self, phase: Phase, now: float) -> None:
+        """The phase is over; only the first time counts. A later phase may be over before an earlier one."""
+        self._times.setdefault(phase, now)
+        while self._done < len(_PHASES) and (when := self._times.get(_PHASES[self._done])) is not None:
+            self._counters.phases[_PHASES[self._done]].observe(max(0.0, when - self._last))
+            self._last = max(when, self._last)
+            self._done += 1
+        if phase is Phase.CHANNEL:
+            self._end(Outcome.ESTABLISHED)
+
+    def failed(self) -> None:
+        """The connection ended; if that was before it was established, the join failed."""
+        if not self._ended:
+            self._end(_FAILURES[_PHASES[self._done]])
+
+    def abandoned(self) -> None:
+        """It is not wanted any more."""
+        self._end(Outcome.ABANDONED)
+
+    def _end(self, outcome: Outcome) -> None:
+        if not self._ended:
+            self._ended = True
+            self._counters.outcomes[outcome] += 1
