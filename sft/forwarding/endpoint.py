@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from sft.errors import LocalError
 from sft.forwarding.clock import ParticipantClock
 from sft.forwarding.libsrtp import Inbound
 from sft.forwarding.quality import Quality
-from sft.forwarding.repair import RepeatBudget
+from sft.forwarding.repair import IN_VAIN, RepeatBudget
 from sft.forwarding.slot import Slot
 from sft.forwarding.source import Source
 from sft.model import Address, Drops, MediaKind, ParticipantId, RandomBytes, SrtpParameters
@@ -205,8 +206,12 @@ class Endpoint:
         if not self._has_sent:
             self._has_sent = True
             self.on_first_media(now)
-        nack = self.audio_nack if kind is MediaKind.AUDIO else self.video_nack
-        source = self.sources[ssrc] = Source(self, kind, ssrc, layer, csrc, sequence, nack)
+        if kind is MediaKind.AUDIO:
+            # Chrome repeats audio that was offered with ``nack``, and leaves the word out of its answer.
+            hope = math.inf if self.audio_nack else IN_VAIN
+        else:
+            hope = math.inf if self.video_nack else 0
+        source = self.sources[ssrc] = Source(self, kind, ssrc, layer, csrc, sequence, hope)
         return source
 
     def _make_slot(self, kind: MediaKind, mid: int, random: RandomBytes) -> Slot:

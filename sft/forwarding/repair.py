@@ -5,7 +5,8 @@ We ask senders for what we miss of a source, and answer receivers that miss some
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, TypeAlias
 
 from sft.forwarding.rewrite import MAX_DROPOUT
 from sft.webrtc.rtp import FIXED_HEADER
@@ -14,14 +15,24 @@ if TYPE_CHECKING:
     from sft.forwarding.endpoint import Endpoint
     from sft.forwarding.slot import Slot
 
-REORDER = 0.02
+REORDER = 0.01
 """Seconds a missing packet is waited for before it is asked for."""
 
 RETRY = 0.1
-"""Seconds between two NACKs for a packet."""
+"""Seconds between two NACKs for a packet while the round trip to the sender is not known."""
 
-TRIES = 6
-"""NACKs per packet; after as many, or after PATIENCE without NACKs, it is lost."""
+RETRY_SHARE = 0.55
+"""The same as a share of the round trip. Chrome sends a packet again at most once in a round trip: the
+NACK after the next makes up for a lost repeat as soon as it may be, the one between for a lost NACK."""
+
+MIN_RETRY, MAX_RETRY = 0.03, 0.25
+
+GIVE_UP, MAX_GIVE_UP = 0.6, 1.5
+GIVE_UP_TRIPS = 3.5
+"""Round trips after which a packet is lost, however often it was asked for, within these seconds."""
+
+IN_VAIN = 32
+"""Packets asked for in vain, none repeated, after which a sender is taken for one that takes no NACKs."""
 
 PATIENCE = 0.1
 """Seconds a missing packet is waited for when the sender takes no NACKs."""
@@ -42,16 +53,20 @@ REPEAT_BURST = 64.0
 
 _REPEATED_KEPT = 256
 
+_Missing: TypeAlias = tuple[float, float, bool]
+"""(when it is due, since when it is missing, whether it was asked for)."""
+
 
 class Gaps:
     """What is missing of one source."""
 
-    __slots__ = ("_missing", "_nack", "lost", "reordered", "repaired", "requested")
+    __slots__ = ("_hope", "_missing", "lost", "reordered", "repaired", "requested")
 
-    def __init__(self, nack: bool) -> None:
-        """``nack``: the sender answers generic NACKs."""
-        self._nack = nack
-        self._missing: dict[int, tuple[float, int]] = {}  # extended number -> (due, tries)
+    def __init__(self, hope: float) -> None:
+        """``hope``: how many packets may be asked for in vain before the sender is no longer asked: none if
+        it takes no NACKs, infinity if it said it does."""
+        self._hope = hope
+        self._missing: dict[int, _Missing] = {}  # by extended number
         self.requested = 0
         """Packets asked for, every repetition counted."""
         self.reordered = self.repaired = self.lost = 0
@@ -67,9 +82,9 @@ class Gaps:
                 self.lost += len(self._missing) + last - first + 1
             self._missing.clear()
             return False
-        due = now + (REORDER if self._nack else PATIENCE)
+        due = now + (REORDER if self._hope > 0 else PATIENCE)
         for number in range(first, last + 1):
-            self._missing[number] = (due, 0)
+            self._missing[number] = (due, now, False)
         return True
 
     def filled(self, number: int) -> None:
@@ -77,8 +92,9 @@ class Gaps:
         found = self._missing.pop(number, None)
         if found is None:
             return
-        if found[1]:
+        if found[2]:
             self.repaired += 1
+            self._hope = math.inf
         else:
             self.reordered += 1
 
@@ -87,22 +103,27 @@ class Gaps:
 
     @property
     def deadline(self) -> float | None:
-        return min((due for due, _ in self._missing.values()), default=None)
+        return min((due for due, _, _ in self._missing.values()), default=None)
 
-    def due(self, now: float) -> tuple[list[int], bool]:
-        """Extended numbers to ask for now, ascending; and whether a packet had to be given up."""
-        tries_allowed = TRIES if self._nack else 0
+    def due(self, now: float, round_trip: float) -> tuple[list[int], bool]:
+        """Extended numbers to ask for now, ascending; and whether a packet had to be given up.
+
+        ``round_trip``: seconds to the sender and back, 0 if unknown.
+        """
+        retry = min(max(MIN_RETRY, RETRY_SHARE * round_trip), MAX_RETRY) if round_trip else RETRY
+        give_up = min(max(GIVE_UP, GIVE_UP_TRIPS * round_trip), MAX_GIVE_UP)
         ask, lost = [], []
-        for number, (due, tries) in self._missing.items():
+        for number, (due, since, asked) in self._missing.items():
             if due > now:
                 continue
-            if tries < tries_allowed:
-                self._missing[number] = (now + RETRY, tries + 1)
+            if self._hope > 0 and now - since < give_up:
+                self._missing[number] = (now + retry, since, True)
                 ask.append(number)
             else:
                 lost.append(number)
         for number in lost:
             del self._missing[number]
+        self._hope -= len(lost)
         self.requested += len(ask)
         self.lost += len(lost)
         return sorted(ask), bool(lost)

@@ -75,9 +75,9 @@ class Source:
         layer: str,
         csrc: int,
         sequence: int,
-        nack: bool,
+        hope: float,
     ) -> None:
-        """``sequence`` is the first packet's; ``nack``: the sender answers generic NACKs."""
+        """``sequence`` is the first packet's; ``hope`` that the sender answers NACKs, as in ``Gaps``."""
         self.endpoint = endpoint
         self.kind = kind
         self.ssrc = ssrc
@@ -89,7 +89,7 @@ class Source:
         """What receivers know the participant's stream by (protocol section 6.3)."""
         self.clock_rate = CLOCK_RATES[kind]
         self.numbering = Numbering(sequence)
-        self.gaps = Gaps(nack)
+        self.gaps = Gaps(hope)
 
         self.timestamp = 0
         """RTP timestamp of the newest packet with a payload, and when it came."""

@@ -191,7 +191,7 @@ class Table:
 
     def _repair(self, now: float) -> None:
         for source in list(self._gapped):
-            ask, lost = source.gaps.due(now)
+            ask, lost = source.gaps.due(now, source.endpoint.round_trip)
             if ask:
                 packet = rtcp.write_nack(source.endpoint.rtcp_ssrc, source.ssrc, ask)
                 feedback.send_feedback(source.endpoint, packet)

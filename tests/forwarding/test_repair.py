@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from sft.forwarding.keyframes import Cause
-from sft.forwarding.repair import REPEAT_BURST, REPEAT_TIMES
+from sft.forwarding.repair import IN_VAIN, REPEAT_BURST, REPEAT_TIMES
 from sft.webrtc import rtcp
 
 HIGH, LOW = 0x1111, 0x2222
@@ -110,7 +112,7 @@ def test_a_lost_packet_is_asked_for_and_forwarded_at_its_place(call, watched) ->
 def test_reordering_is_not_asked_for(call, watched) -> None:
     sender, _ = watched
     sender.video(HIGH, sequence=103)
-    call.now += 0.01
+    call.now += 0.005
     sender.video(HIGH, sequence=102)
     call.advance(0.5)
     assert sender.asked(rtcp.Nack) == []
@@ -130,6 +132,71 @@ def test_only_when_repair_has_failed_a_keyframe_is_asked_for(call, watched) -> N
     assert len([p for p in sender.rtcp if isinstance(p, rtcp.Nack)]) == 6
     assert [p.media for p in sender.rtcp if isinstance(p, rtcp.Pli)] == [HIGH]
     assert call.table.gate.causes[Cause.REPAIR_FAILED] == 1
+
+
+def lose_one(call, sender, sequence: int) -> list[float]:
+    """Before this video packet one is missing for good: when it was asked for, in seconds since."""
+    sender.video(HIGH, sequence=sequence)
+    start, times = call.now, []
+    while call.now < start + 2:
+        call.advance(0.005)
+        times += [call.now - start for _ in sender.asked(rtcp.Nack)]
+        sequence += 1
+        sender.video(HIGH, sequence=sequence)
+    return times
+
+
+@pytest.mark.parametrize(
+    ("round_trip", "interval", "last"),
+    [(0.0, 0.1, 0.6), (0.01, 0.03, 0.6), (0.2, 0.11, 0.7), (0.4, 0.22, 1.4), (1.0, 0.25, 1.5)],
+)
+def test_a_packet_is_asked_for_again_by_the_round_trip(
+    call, watched, round_trip: float, interval: float, last: float
+) -> None:
+    sender, _ = watched
+    sender.endpoint.round_trip = round_trip
+    times = lose_one(call, sender, 103)
+    assert times[0] == pytest.approx(0.01, abs=0.006)
+    assert [b - a for a, b in itertools.pairwise(times)] == pytest.approx(
+        [interval] * (len(times) - 1), abs=0.006
+    )
+    assert last - interval - 0.01 < times[-1] < last
+
+
+def audio_gap(call, sender) -> tuple[int, bool]:
+    """One audio packet is missing, those before are given up: its number, and whether it is asked for."""
+    call.advance(0.7)
+    sender.asked(rtcp.Nack)
+    missing = sender.sequences[sender.audio_ssrc] + 1
+    sender.audio(sequence=missing + 1)
+    sender.sequences[sender.audio_ssrc] = missing + 1
+    call.advance(0.02)
+    return missing, [nack.lost for nack in sender.asked(rtcp.Nack)] == [(missing,)]
+
+
+@pytest.fixture
+def silent_on_nacks(call):
+    """A sender of audio whose answer says nothing of NACKs, and somebody who hears it."""
+    sender, _ = call.join(), call.join()
+    call.connect_all()
+    for _ in range(3):
+        sender.audio()
+    return sender
+
+
+def test_audio_is_asked_for_in_vain_a_few_times_only(call, silent_on_nacks) -> None:
+    sender, asked = silent_on_nacks, 0
+    for _ in range(2 * IN_VAIN):
+        asked += audio_gap(call, sender)[1]
+    assert asked == IN_VAIN
+
+
+def test_who_has_repeated_audio_once_is_always_asked(call, silent_on_nacks) -> None:
+    sender = silent_on_nacks
+    missing, _ = audio_gap(call, sender)
+    sender.audio(sequence=missing)
+    for _ in range(2 * IN_VAIN):
+        assert audio_gap(call, sender)[1]
 
 
 def test_a_sender_that_takes_no_nacks_is_asked_for_a_keyframe_soon(call) -> None:
