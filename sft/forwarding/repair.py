@@ -113,7 +113,7 @@ class Gaps:
         retry = min(max(MIN_RETRY, RETRY_SHARE * round_trip), MAX_RETRY) if round_trip else RETRY
         give_up = min(max(GIVE_UP, GIVE_UP_TRIPS * round_trip), MAX_GIVE_UP)
         ask, lost = [], []
-        for number, (due, since, asked) in self._missing.items():
+        for number, (due, since, _) in self._missing.items():
             if due > now:
                 continue
             if self._hope > 0 and now - since < give_up:
