@@ -62,12 +62,17 @@ class Wire:
 
 
 class Harness:
-    """The node process that holds the browser. Commands are answered in any order."""
+    """The node process that holds the browser. Commands are answered in any order. ``within``: a lab's
+    ``host.command``, to run on that host."""
 
-    def __init__(self) -> None:
+    def __init__(self, within: Sequence[str] = ()) -> None:
         require_harness()
         self._process = subprocess.Popen(
-            ["node", "serve.js"], cwd=HARNESS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*within, "node", "serve.js"],
+            cwd=HARNESS,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._answers: dict[int, Queue[dict[str, Any]]] = {0: Queue()}
         self._number = 0
