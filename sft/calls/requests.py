@@ -24,7 +24,7 @@ class Connect:
     call: str
     participant: ParticipantId
     address: str
-    """Whom pending participants are counted under: the client's IP address."""
+    """Whom pending participants are counted under: the client's IPv4 address or IPv6 network."""
     update: bool = False
     simulcast: bool = True
     audio_slots: bool = True

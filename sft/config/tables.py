@@ -62,7 +62,7 @@ def _are_ice_urls(_: object, attribute: attrs.Attribute[tuple[str, ...]], value:
 class ServerConfig:
     """Where the instance listens.
 
-    listen: IP address and port of the clients' HTTP listener
+    listen: IP address and port of the clients' HTTP listener; `"[::]:443"` takes IPv4 as well
     url: how clients reach that listener, as announced to them; empty: made from `listen`
     operator_listen: IP address and port of the operators' HTTP listener; keep it private
     certificate: PEM file with the TLS certificate and its chain; empty: plain HTTP
@@ -104,7 +104,7 @@ class LimitsConfig:
     body_bytes: longest body of an HTTP request
     header_seconds: time a client has for the head of a request
     body_seconds: time a client has for the body of a request
-    joins_per_address_per_second: joins one IP address may ask for, on average
+    joins_per_address_per_second: joins one IP address (of IPv6: one /64) may ask for, on average
     joins_burst: joins one IP address may ask for at once
     pending_per_address: participants of one IP address that are not connected yet
     participants_per_call: participants of one call

@@ -35,7 +35,7 @@ from sft.model import Drop, WorkerLoad
 from sft.plugin.manager import PluginManager
 from sft.plugin.values import AuthRequest, DrainState, InstanceSnapshot, PlacementRequest
 from sft.server.ice_servers import IceServers
-from sft.server.limits import JoinRate
+from sft.server.limits import JoinRate, network_of
 from sft.signalling.messages import ConfConn, Message, Setup, Status, Update, decode_untrusted, encode
 from sft.signalling.replies import confconn_ack, confconn_refusal, setup_offer, update_offer
 from sft.signalling.versions import VersionBlockList, offers_simulcast
@@ -282,7 +282,7 @@ def _connect_request(call: str, message: ConfConn, address: str) -> Connect:
     return Connect(
         call=call,
         participant=message.sender,
-        address=address,
+        address=network_of(address),
         update=message.update,
         simulcast=offers_simulcast(message.toolver),
         audio_slots=message.selective_audio,

@@ -96,11 +96,11 @@ def operator_app(gateway: Gateway, snapshot: Callable[[], Any], routes: Sequence
 
 
 def open_listener(listen: str) -> socket.socket:
-    """A listening socket; ``TransportError`` says why there can be none."""
+    """A listening socket, for IPv4 as well at ``[::]``; ``TransportError`` says why there can be none."""
     host, port = split_listener(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family, dualstack_ipv6=host == "::")
     except OSError as error:
         raise TransportError(f"cannot listen on {listen}: {error.strerror}") from error
 
@@ -142,13 +142,22 @@ Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 def client_address(request: Request, proxies: Networks) -> str:
     """The client's address: the connection's, or, from a trusted proxy, the last address in
     X-Forwarded-For that is not a trusted proxy itself."""
-    address = request.client.host if request.client else ""
+    address = _plain(request.client.host if request.client else "")
     forwarded = [
         part.strip() for part in request.headers.get("x-forwarded-for", "").split(",") if part.strip()
     ]
     while forwarded and _is_in(address, proxies):
-        address = forwarded.pop()
+        address = _plain(forwarded.pop())
     return address
+
+
+def _plain(address: str) -> str:
+    """A listener for both families calls IPv4 clients ``::ffff:192.0.2.1`` (RFC 4291 section 2.5.5.2)."""
+    try:
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+    except ValueError:
+        return address
+    return address if mapped is None else str(mapped)
 
 
 def _is_in(address: str, networks: Networks) -> bool:

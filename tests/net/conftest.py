@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -12,7 +12,7 @@ import pytest
 from sft.dev_cert import write_certificate
 from support.chromium import trusts
 from support.coturn import Coturn, running_coturn
-from support.internet import BORDER, SERVER, SERVER_6, TURN, Internet
+from support.internet import BORDER, NAME, SERVER, SERVER_6, TURN, Internet
 from support.lab import Host
 from support.server import Json, Server, running_server
 from support.web_pages import Browser
@@ -46,18 +46,20 @@ def border(internet: Internet) -> Iterator[Host]:
 @pytest.fixture(scope="session")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Certificate and key for wherever a server may be."""
-    return write_certificate(tmp_path_factory.mktemp("tls"), [SERVER, SERVER_6, BORDER])
+    return write_certificate(tmp_path_factory.mktemp("tls"), [NAME, SERVER, SERVER_6, BORDER])
 
 
 @pytest.fixture(scope="session")
-def browse(tls: tuple[Path, Path]) -> Iterator[Browse]:
+def browse(internet: Internet, tls: tuple[Path, Path]) -> Iterator[Browse]:
     """``browse(host)``: the browser there, started when it is first asked for."""
     running: dict[Host, Browser] = {}
     with ExitStack() as stack:
 
         def browse(host: Host) -> Browser:
             if host not in running:
-                running[host] = stack.enter_context(Browser(trusts(tls[0]), within=host.command))
+                address = f"[{SERVER_6}]" if host is internet.six else SERVER
+                flags = trusts(tls[0]), f"--host-resolver-rules=MAP {NAME} {address}"
+                running[host] = stack.enter_context(Browser(*flags, within=host.command))
             return running[host]
 
         yield browse
@@ -66,20 +68,21 @@ def browse(tls: tuple[Path, Path]) -> Iterator[Browse]:
 @pytest.fixture
 def serve(internet: Internet, tls: tuple[Path, Path], tmp_path: Path) -> Serve:
     """``serve(**tables)``: a server with UDP and TCP media that listens at ``address`` on ``host``; clients
-    know it by ``public``."""
+    know it by ``public``. ``addresses`` are its transports'."""
 
     @contextmanager
     def serve(
         host: Host = internet.server,
         address: str = SERVER,
         public: str = "",
+        addresses: Sequence[Json] | str = "",
         plugins: Json | None = None,
         **tables: Json,
     ) -> Iterator[Server]:
         public = public or address
         listen, url = (f"[{one}]:443" if ":" in one else f"{one}:443" for one in (address, public))
         certificate, key = map(str, tls)
-        at = {"addresses": [{"bind": address, "advertise": public}]}
+        at = {"addresses": addresses or [{"bind": address, "advertise": public}]}
         transports: Json = {"transport_udp": at | {"ports": MEDIA}, "transport_tcp": at | {"ports": "40000"}}
         with running_server(
             tmp_path / "server",

@@ -14,11 +14,12 @@ from typing import TypeAlias
 import pytest
 
 from support.capture import captured
+from support.chromium import trusts
 from support.coturn import SECRET, Coturn
-from support.internet import BORDER, CLOUD, DESK, GATE, HOME, SERVER, SERVER_6, SIX, TURN, Internet
+from support.internet import BORDER, CLOUD, DESK, GATE, HOME, NAME, SERVER, SERVER_6, SIX, TURN, Internet
 from support.lab import Host
 from support.server import Server
-from support.web_pages import ANN, BOB, Browser, Person, WebPage
+from support.web_pages import ANN, BOB, Browser, Person, WebPage, address
 
 pytestmark = pytest.mark.browser
 
@@ -93,11 +94,19 @@ def test_a_network_with_ipv6_only(serve: Serve, browse: Browse, internet: Intern
     assert found == [(f"[{SIX}]", "udp host-host")] * 2
 
 
+def test_ipv4_and_ipv6_clients_in_one_call(serve: Serve, browse: Browse, internet: Internet) -> None:
+    """The server finds its addresses itself, and listens at both."""
+    with serve(address="::", public=NAME, addresses="auto") as server:
+        found = hold_a_call(server, browse(internet.office), browse(internet.six))
+    assert found == [(GATE, "udp host-prflx"), (f"[{SIX}]", "udp host-host")]
+
+
+@pytest.mark.parametrize("mode", ["lite", "full"])
 def test_tcp_where_udp_is_blocked_and_udp_again_when_it_is_not(
-    serve: Serve, browse: Browse, internet: Internet, gate: Host
+    serve: Serve, browse: Browse, internet: Internet, gate: Host, mode: str
 ) -> None:
     gate.forward_only("meta l4proto tcp")
-    with serve() as server:
+    with serve(ice={"mode": mode}) as server:
         ann, bob = join(server, browse(internet.office), ANN), join(server, browse(internet.home), BOB)
         ann.find(BOB)
         bob.find(ANN)
@@ -153,10 +162,38 @@ def test_a_server_behind_a_one_to_one_nat_and_its_neighbour(
         f"iifname uplink ip daddr {CLOUD} {MEDIA}",
         f"ip saddr {DESK} ct original ip daddr {CLOUD} {MEDIA}",
     )
-    both = {"addresses": [{"bind": CLOUD, "advertise": BORDER}, {"bind": CLOUD}]}
-    with serve(internet.cloud, CLOUD, BORDER, plugins={"transport_udp": both}) as server:
+    both = [{"bind": CLOUD, "advertise": BORDER}, {"bind": CLOUD}]
+    with serve(internet.cloud, CLOUD, BORDER, addresses=both) as server:
         found = hold_a_call(server, browse(internet.desk), browse(internet.home))
     assert found == [(DESK, "udp host-host"), (HOME, "udp host-host")]
+
+
+def test_a_server_that_learns_from_a_stun_server_how_clients_see_it(
+    serve: Serve, browse: Browse, internet: Internet, border: Host, coturn: Coturn
+) -> None:
+    """Nothing from outside gets through its firewall that it has not sent a check to before."""
+    border.forward_only(f"ip daddr {CLOUD} {HTTPS}", f"ip saddr {CLOUD}")
+    stun = {"servers": [f"stun:{TURN}:{coturn.port}"]}
+    own = [{"bind": CLOUD}]
+    with serve(internet.cloud, CLOUD, BORDER, own, ice={"mode": "full"}, relay=stun) as server:
+        found = hold_a_call(server, browse(internet.home), browse(internet.home))
+    assert found == [(HOME, "udp host-host")] * 2
+
+
+def test_clients_that_hide_their_addresses_are_met_when_they_come(
+    serve: Serve, internet: Internet, tls: tuple[Path, Path]
+) -> None:
+    """Without permission to use camera or microphone a browser names no address, but a name of mDNS."""
+    with (
+        serve(ice={"mode": "full"}) as server,
+        Browser(trusts(tls[0]), "--disable-features=MediaRouter", within=internet.home.command) as browser,
+    ):
+        pages = [
+            browser.open(address(server, person, "by name"), person, permissions=()) for person in (ANN, BOB)
+        ]
+        pages[0].find(BOB)
+        pages[1].find(ANN)
+        assert paths(server) == [(HOME, "udp host-prflx")] * 2
 
 
 def secret_file(folder: Path) -> str:

@@ -21,8 +21,14 @@ HOME, HOME_6 = "192.0.2.2", "2001:db8:2::2"
 GATE, OFFICE = "198.51.100.2", "10.0.0.2"
 SIX = "2001:db8:6::2"
 
+NAME = "sft.test"
+"""The server's, which leads to both its addresses."""
+
 NAT_PORTS = "20000-29999"
-OTHER_NAT_PORTS = "30000-39999"
+OTHER_NAME = "sft.test"
+"""The server's, which leads to both its addresses."""
+
+NAT_PORTS = "30000-39999"
 
 
 class Internet(Lab):
