@@ -149,18 +149,22 @@ def _hooks(manager: PluginManager) -> Iterator[Finding]:
 
 
 def _transports(config: Config, manager: PluginManager) -> Iterator[Finding]:
-    logged: list[Finding] = []
-    try:
-        factories = manager.transports(config, CheckServices(0, 1, logged))
-    except SftError as error:
-        yield Finding(False, "transports", str(error))
-        return
-    if not factories:
-        yield Finding(False, "transports", "no plugin gives one: pip install sft-transport-udp")
-    for factory in factories:
-        with closing(factory):
-            stats = factory.stats()
-            yield Finding(True, f"{factory.name} ports", f"{stats.ports_total}, one per participant")
-            for finding in factory.check():
-                yield Finding(finding.ok, f"{factory.name} {finding.subject}", finding.detail)
-    yield from logged
+    """As each worker would open them."""
+    workers = config.server.workers
+    for worker in range(workers):
+        of = f"worker {worker} " if workers > 1 else ""
+        logged: list[Finding] = []
+        try:
+            factories = manager.transports(config, CheckServices(worker, workers, logged))
+        except SftError as error:
+            yield Finding(False, f"{of}transports", str(error))
+            return
+        if not factories:
+            yield Finding(False, f"{of}transports", "no plugin gives one: pip install sft-transport-udp")
+        for factory in factories:
+            with closing(factory):
+                stats = factory.stats()
+                yield Finding(True, f"{of}{factory.name} ports", f"{stats.ports_total}, one per participant")
+                for finding in factory.check():
+                    yield Finding(finding.ok, f"{of}{factory.name} {finding.subject}", finding.detail)
+        yield from logged

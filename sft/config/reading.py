@@ -30,7 +30,7 @@ _NAMES: dict[type, str] = {
 }
 """What a type is called in messages; TOML's dates are named by their class."""
 
-_INTERNAL = ("file", "raw_tables", "plugin_tables")
+_INTERNAL = ("file", "text", "raw_tables", "plugin_tables")
 
 
 def read_config(file: Path | None) -> Config:
@@ -60,7 +60,7 @@ def parse_config(text: str, file: Path | None = None) -> Config:
     config = _structure(known, Config, "", problems)
     if config is None or problems:
         raise _error(file, problems)
-    return attrs.evolve(config, file=file, raw_tables=tables)
+    return attrs.evolve(config, file=file, text=text, raw_tables=tables)
 
 
 def read_plugin_tables(config: Config, classes: Mapping[str, type[Any] | None]) -> Config:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import attrs
-from attrs.validators import ge
+from attrs.validators import ge, le
 
 from sft.config.ice_urls import IceUrl
 from sft.errors import ConfigError, LocalError
@@ -70,6 +70,7 @@ class ServerConfig:
     cors_origins: web origins that may call, such as `"https://app.example.com"`; `"*"`: any
     trusted_proxies: networks whose `X-Forwarded-For` is believed, such as `"10.0.0.0/8"`
     web_client: whether the web client is served
+    workers: how many processes carry calls, each call one of them; 1: it is the instance's own process
     """
 
     listen: str = attrs.field(default="127.0.0.1:8585", validator=_is_listener)
@@ -80,6 +81,7 @@ class ServerConfig:
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=_are_networks)
     web_client: bool = True
+    workers: int = attrs.field(default=1, validator=[ge(1), le(256)])
 
     def __attrs_post_init__(self) -> None:
         if bool(self.certificate) != bool(self.key):
@@ -278,6 +280,8 @@ class Config:
     plugins: PluginsConfig = attrs.field(factory=PluginsConfig)
     file: Path | None = None
     """The file this was read from."""
+    text: str = attrs.field(default="", repr=False)
+    """What stood in it."""
     raw_tables: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict, repr=False)
     """``[plugins.NAME]`` as TOML gave them."""
     plugin_tables: Mapping[str, Any] = attrs.field(factory=dict)

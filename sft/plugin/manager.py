@@ -267,6 +267,10 @@ class PluginManager:
             except Exception as error:
                 on_fault(error)
 
+    def fault_counts(self) -> dict[str, int]:
+        """Faults by ``PLUGIN.HOOK``."""
+        return {f"{plugin}.{hook}": count for (plugin, hook), count in self.faults.items()}
+
     # How hooks are called
 
     def _implementations(self, hook: str) -> Iterator[pluggy.HookImpl]:

@@ -183,6 +183,8 @@ class Snapshot:
     """One worker at one moment. ``*_total`` and the mappings of integers are counters since its start."""
 
     worker: int
+    pid: int = 0
+    """Of the worker's process."""
     time: float
     """Unix seconds."""
     uptime_seconds: float = 0.0
@@ -236,6 +238,8 @@ class InstanceSnapshot:
     """Joins that got no offer, by the same words."""
     request_seconds: Distribution
     """From the end of such a request's body to its answer."""
+    faults: Mapping[str, int] = attrs.field(factory=dict)
+    """Of plugins in this process, if workers have others; else they are in the worker's snapshot."""
 
 
 @attrs.frozen

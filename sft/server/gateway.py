@@ -7,10 +7,11 @@ credentials, places a new call, and turns the worker's reply into the message th
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import attrs
 import structlog
@@ -33,12 +34,14 @@ from sft.errors import BadPacket, LocalError
 from sft.histogram import Histogram
 from sft.model import Drop, WorkerLoad
 from sft.plugin.manager import PluginManager
-from sft.plugin.values import AuthRequest, DrainState, InstanceSnapshot, PlacementRequest
+from sft.plugin.values import AuthRequest, DrainState, InstanceSnapshot, PlacementRequest, Snapshot
 from sft.server.ice_servers import IceServers
 from sft.server.limits import JoinRate, network_of
 from sft.signalling.messages import ConfConn, Message, Setup, Status, Update, decode_untrusted, encode
 from sft.signalling.replies import confconn_ack, confconn_refusal, setup_offer, update_offer
 from sft.signalling.versions import VersionBlockList, offers_simulcast
+
+T = TypeVar("T")
 
 
 class WorkerHandle(Protocol):
@@ -47,6 +50,7 @@ class WorkerHandle(Protocol):
     @property
     def index(self) -> int: ...
     async def handle(self, request: Request) -> Reply: ...
+    async def snapshot(self) -> Snapshot: ...
 
 
 @attrs.frozen
@@ -65,6 +69,9 @@ MAX_CALL_ID = 127
 REQUEST_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Seconds."""
 
+ANSWER_SECONDS = 2.0
+"""A worker that hangs must not hold up the calls of the others."""
+
 REFUSALS = {
     Refusal.CALL_FULL: Status.LIMIT_REACHED,
     Refusal.WORKER_FULL: Status.LIMIT_REACHED,
@@ -77,7 +84,7 @@ REFUSALS = {
 class Gateway:
     """One per instance. Knows which worker hosts which call, and nothing else about calls."""
 
-    def __init__(self, config: Config, manager: PluginManager, workers: Sequence[WorkerHandle]) -> None:
+    def __init__(self, config: Config, manager: PluginManager, workers: Sequence[WorkerHandle] = ()) -> None:
         self._config = config
         self._manager = manager
         self._workers = {worker.index: worker for worker in workers}
@@ -95,6 +102,16 @@ class Gateway:
         """Of requests."""
         self.on_idle: Callable[[], None] = lambda: None
         self.state = DrainState.RUNNING
+
+    def add_worker(self, worker: WorkerHandle) -> None:
+        """It takes requests from now on."""
+        self._workers[worker.index] = worker
+
+    def remove_worker(self, index: int) -> None:
+        """It is gone, and its calls with it."""
+        del self._workers[index]
+        for call in [call for call, worker in self._placed.items() if worker == index]:
+            self.call_ended(call)
 
     def call_started(self, call: str) -> None:
         """A worker says so."""
@@ -118,6 +135,7 @@ class Gateway:
             outcomes=dict(self.outcomes),
             joins_refused=dict(self._refused),
             request_seconds=self._request_seconds.read(),
+            faults=self._manager.fault_counts() if self._config.server.workers > 1 else {},
         )
 
     async def post(self, call: str, body: bytes, address: str) -> Response:
@@ -145,6 +163,8 @@ class Gateway:
             return _reject("bad_request", 400, str(bad))
         except LocalError as error:
             self._log.error("worker_failed", call=call, reason=str(error))
+            if call not in self._live:
+                self._placed.pop(call, None)
             return _reject("worker_failed", 503, "the worker went away", retry_after=1)
 
     def _ice(self, call: str, body: bytes, address: str) -> Response:
@@ -162,8 +182,12 @@ class Gateway:
 
     async def loads(self) -> list[WorkerLoad]:
         """How each worker is."""
-        loads = [await worker.handle(Ask()) for worker in self._workers.values()]
+        loads = await _from_each(self._workers, lambda worker: worker.handle(Ask()))
         return [load for load in loads if isinstance(load, WorkerLoad)]
+
+    async def snapshots(self) -> list[Snapshot]:
+        """All counters of each worker, now."""
+        return await _from_each(self._workers, lambda worker: worker.snapshot())
 
     async def drain(self) -> None:
         """No new calls from now on; joins into running calls go on (protocol section 1.8)."""
@@ -171,8 +195,7 @@ class Gateway:
             return
         self.state = DrainState.DRAINING
         self._manager.notify("sft_draining", state=self.state)
-        for worker in self._workers.values():
-            await worker.handle(Drain())
+        await _from_each(self._workers, lambda worker: worker.handle(Drain()))
 
     async def _dispatch(self, call: str, message: Message, address: str) -> Response:
         match message:
@@ -246,7 +269,10 @@ class Gateway:
             )
             # Another request of the same call may have placed it while the loads were asked for.
             self._placed.setdefault(call, self._manager.place_call(request, loads))
-        return self._workers[self._placed[call]]
+        worker = self._workers.get(self._placed[call])
+        if worker is None:
+            raise LocalError("its worker has just died")
+        return worker
 
     def _offer_or_refuse(self, call: str, message: ConfConn, reply: Reply) -> Response:
         match reply:
@@ -276,6 +302,22 @@ def _refuse(call: str, outcome: str, status: Status) -> Response:
 
 def _reject(outcome: str, status: int, text: str, retry_after: int | None = None) -> Response:
     return Response(outcome, status, text + "\n", retry_after=retry_after)
+
+
+async def _from_each(
+    workers: Mapping[int, WorkerHandle], ask: Callable[[WorkerHandle], Awaitable[T]]
+) -> list[T]:
+    """The answers of those that live, asked at once and not waited for longer than ANSWER_SECONDS."""
+    answers: dict[int, T] = {}
+
+    async def ask_one(worker: WorkerHandle) -> None:
+        with contextlib.suppress(LocalError), trio.move_on_after(ANSWER_SECONDS):
+            answers[worker.index] = await ask(worker)
+
+    async with trio.open_nursery() as nursery:
+        for worker in workers.values():
+            nursery.start_soon(ask_one, worker)
+    return [answers[index] for index in sorted(answers)]
 
 
 def _connect_request(call: str, message: ConfConn, address: str) -> Connect:

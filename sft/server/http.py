@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
+import cattrs
 import hypercorn.trio
 import trio
 from starlette.applications import Starlette
@@ -83,14 +83,15 @@ def public_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) ->
     return Starlette(routes=[*own, *routes], middleware=[cors])
 
 
-def operator_app(gateway: Gateway, snapshot: Callable[[], Any], routes: Sequence[BaseRoute]) -> Starlette:
+def operator_app(gateway: Gateway, routes: Sequence[BaseRoute]) -> Starlette:
     """The operator's listener: ``/health``, ``/snapshot`` and what plugins add."""
 
     async def health(request: Request) -> Response:
         return PlainTextResponse(gateway.state.value + "\n")
 
     async def numbers(request: Request) -> Response:
-        return JSONResponse({"outcomes": dict(gateway.outcomes), "workers": snapshot()})
+        workers = [cattrs.unstructure(snapshot) for snapshot in await gateway.snapshots()]
+        return JSONResponse({"outcomes": dict(gateway.outcomes), "workers": workers})
 
     return Starlette(routes=[Route("/health", health), Route("/snapshot", numbers), *routes])
 

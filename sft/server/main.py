@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import structlog
 import trio
@@ -16,6 +18,8 @@ from sft.server.gateway import Gateway
 from sft.server.http import hypercorn_config, open_listener, operator_app, public_app, serve
 from sft.server.reload import reload_on_sighup
 from sft.server.services import InstanceServices
+from sft.server.snapshot_feed import SnapshotFeed
+from sft.server.supervisor import Supervisor
 from sft.server.worker import Worker
 
 
@@ -45,13 +49,10 @@ async def _serve(
     task_status: trio.TaskStatus[list[str]],
 ) -> None:
     log = structlog.get_logger("instance")
-    worker = Worker(config, manager)
-    gateway = Gateway(config, manager, [worker])
-    worker.observer.on_call_started = gateway.call_started
-    worker.observer.on_call_ended = gateway.call_ended
-    worker.on_snapshot = lambda snapshot: manager.notify("sft_snapshot", snapshot=snapshot)
+    gateway = Gateway(config, manager)
+    feed = SnapshotFeed(config.telemetry.snapshot_seconds, gateway, manager)
     stop = trio.Event()
-    services = InstanceServices(1, lambda: [worker.snapshots.newest], gateway.snapshot)
+    services = InstanceServices(config.server.workers, lambda: feed.newest, gateway.snapshot)
     routes = manager.http_routes(config, services)
     public_listener = hypercorn_config(
         public,
@@ -59,9 +60,9 @@ async def _serve(
         str(config.path(config.server.certificate)) if config.server.certificate else "",
         str(config.path(config.server.key)) if config.server.key else "",
     )
-    async with trio.open_nursery() as nursery:
+    async with running_workers(config, manager, gateway), trio.open_nursery() as nursery:
         await nursery.start(reload_on_sighup, config, manager, public_listener)
-        await nursery.start(worker.run)
+        await nursery.start(feed.run)
         manager.run(nursery, services)
         async with trio.open_nursery() as listeners:
             urls: list[str] = await listeners.start(
@@ -72,7 +73,7 @@ async def _serve(
             )
             await listeners.start(
                 serve,
-                operator_app(gateway, worker.snapshots.as_json, routes.operator),
+                operator_app(gateway, routes.operator),
                 hypercorn_config(operator, config.limits.header_seconds),
                 stop.wait,
             )
@@ -87,6 +88,30 @@ async def _serve(
             manager.notify("sft_draining", state=DrainState.CLOSED)
             stop.set()
             listeners.cancel_scope.deadline = trio.current_time() + 2
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def running_workers(config: Config, manager: PluginManager, gateway: Gateway) -> AsyncIterator[None]:
+    """One worker in this process, or several in processes of their own."""
+    if config.server.workers > 1:
+        supervisor = Supervisor(config, gateway)
+        try:
+            await supervisor.start()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(supervisor.run)
+                yield
+                nursery.cancel_scope.cancel()
+        finally:
+            await supervisor.stop()
+        return
+    worker = Worker(config, manager)
+    worker.observer.on_call_started = gateway.call_started
+    worker.observer.on_call_ended = gateway.call_ended
+    gateway.add_worker(worker)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(worker.run)
+        yield
         nursery.cancel_scope.cancel()
 
 

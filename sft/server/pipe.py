@@ -1,6 +1,6 @@
 """A worker in another process: the same request and reply values, a line of JSON each.
 
-To the worker: ``[number, request]``. From it: ``[number, reply]``, and unasked
+To the worker: ``[number, request]``, or ``[number, "snapshot"]``. From it: ``[number, reply]``, and unasked
 ``["started" | "ended", call]``. One request may be answered before an earlier one.
 """
 
@@ -9,25 +9,33 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
+import cattrs
 import trio
 from trio.abc import ReceiveStream, SendStream
 
 from sft.calls.requests import Reply, Request, dump_reply, dump_request, load_reply, load_request
 from sft.errors import LocalError
+from sft.plugin.values import Snapshot
 from sft.server.worker import Worker
 
-MAX_LINE = 1 << 20
+MAX_LINE = 1 << 24
+"""Bytes; a snapshot has some hundred for each participant."""
+
+SNAPSHOT = "snapshot"
 
 
 async def lines(stream: ReceiveStream) -> AsyncIterator[bytes]:
     """The lines of a stream, without their ends."""
     buffer = bytearray()
     async for chunk in stream:
+        searched = len(buffer)
         buffer += chunk
-        while (end := buffer.find(b"\n")) >= 0:
+        while (end := buffer.find(b"\n", searched)) >= 0:
             yield bytes(buffer[:end])
             del buffer[: end + 1]
+            searched = 0
         if len(buffer) > MAX_LINE:
             raise LocalError("a line of the worker pipe is too long")
 
@@ -38,8 +46,13 @@ async def serve_worker(worker: Worker, requests: ReceiveStream, replies: SendStr
     worker.observer.on_call_started = lambda call: outbox.send_nowait(json.dumps(["started", call]).encode())
     worker.observer.on_call_ended = lambda call: outbox.send_nowait(json.dumps(["ended", call]).encode())
 
-    async def answer(number: int, request: Request) -> None:
-        reply = json.loads(dump_reply(await worker.handle(request)))
+    async def answer(number: int, request: Any) -> None:
+        reply: Any
+        if request == SNAPSHOT:
+            reply = cattrs.unstructure(await worker.snapshot())
+        else:
+            value = load_request(json.dumps(request).encode())
+            reply = json.loads(dump_reply(await worker.handle(value)))
         await outbox.send(json.dumps([number, reply]).encode())
 
     async def write() -> None:
@@ -49,8 +62,7 @@ async def serve_worker(worker: Worker, requests: ReceiveStream, replies: SendStr
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
         async for line in lines(requests):
-            number, request = json.loads(line)
-            nursery.start_soon(answer, number, load_request(json.dumps(request).encode()))
+            nursery.start_soon(answer, *json.loads(line))
         nursery.cancel_scope.cancel()
 
 
@@ -63,26 +75,17 @@ class PipeWorker:
         self._replies = replies
         self._lock = trio.Lock()
         self._number = 0
-        self._waiting: dict[int, trio.MemorySendChannel[Reply]] = {}
+        self._waiting: dict[int, trio.MemorySendChannel[Any]] = {}
         self.on_call_started: Callable[[str], None] = lambda call: None
         self.on_call_ended: Callable[[str], None] = lambda call: None
 
     async def handle(self, request: Request) -> Reply:
         """Ask the worker; ``LocalError`` when it went away before it answered."""
-        self._number += 1
-        number = self._number
-        sender, receiver = trio.open_memory_channel[Reply](1)
-        self._waiting[number] = sender
-        line = json.dumps([number, json.loads(dump_request(request))]).encode() + b"\n"
-        try:
-            async with self._lock:
-                with trio.CancelScope(shield=True):  # half a line would spoil all that follow
-                    await self._requests.send_all(line)
-            return await receiver.receive()
-        except (trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError):
-            raise LocalError("the worker went away") from None
-        finally:
-            self._waiting.pop(number, None)
+        return load_reply(json.dumps(await self._ask(json.loads(dump_request(request)))).encode())
+
+    async def snapshot(self) -> Snapshot:
+        """All its counters now; ``LocalError`` when it went away before it answered."""
+        return cattrs.structure(await self._ask(SNAPSHOT), Snapshot)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read what the worker says until it goes away."""
@@ -90,9 +93,26 @@ class PipeWorker:
         try:
             async for line in lines(self._replies):
                 self._take(*json.loads(line))
+        except trio.BrokenResourceError:
+            pass  # it was killed with something of ours unread
         finally:
             for sender in self._waiting.values():
                 sender.close()
+
+    async def _ask(self, request: object) -> Any:
+        self._number += 1
+        number = self._number
+        sender, receiver = trio.open_memory_channel[Any](1)
+        self._waiting[number] = sender
+        try:
+            async with self._lock:
+                with trio.CancelScope(shield=True):  # half a line would spoil all that follow
+                    await self._requests.send_all(json.dumps([number, request]).encode() + b"\n")
+            return await receiver.receive()
+        except (trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError):
+            raise LocalError("the worker went away") from None
+        finally:
+            self._waiting.pop(number, None)
 
     def _take(self, key: int | str, value: object) -> None:
         if key == "started":
@@ -100,4 +120,4 @@ class PipeWorker:
         elif key == "ended":
             self.on_call_ended(str(value))
         elif isinstance(key, int) and (sender := self._waiting.get(key)) is not None:
-            sender.send_nowait(load_reply(json.dumps(value).encode()))
+            sender.send_nowait(value)

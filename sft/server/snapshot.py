@@ -7,9 +7,8 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import cattrs
 import trio
 
 from sft.calls.call import Call
@@ -35,19 +34,13 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Snapshots:
-    """Takes snapshots of one worker; keeps the newest."""
+    """Takes snapshots of one worker."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._started = trio.current_time()
         self._last: tuple[float, int] = (self._started, 0)
         self.packets_per_second = 0.0
-        self._newest: Snapshot | None = None
-
-    @property
-    def newest(self) -> Snapshot:
-        """The last one taken."""
-        return self._newest or self.take()
 
     def take(self) -> Snapshot:
         """Read everything now."""
@@ -56,8 +49,9 @@ class Snapshots:
         carried = context.media.total(endpoint for call in calls for endpoint in call.table.endpoints)
         self._measure_rate(now, carried)
         load = worker.load()
-        self._newest = Snapshot(
+        return Snapshot(
             worker=worker.index,
+            pid=os.getpid(),
             time=time.time(),
             uptime_seconds=now - self._started,
             loop_lag_p99=worker.lag.percentile(0.99),
@@ -85,11 +79,6 @@ class Snapshots:
             cpu_seconds=time.process_time(),
             memory_bytes=_resident(),
         )
-        return self._newest
-
-    def as_json(self) -> list[Any]:
-        """A fresh snapshot as JSON-ready values, one entry per worker."""
-        return [cattrs.unstructure(self.take())]
 
     def _measure_rate(self, now: float, carried: Carried) -> None:
         packets = sum(flow.packets for flow in (*carried.received.values(), *carried.sent.values()))

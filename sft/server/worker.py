@@ -1,7 +1,7 @@
 """A worker: one process' share of the calls. Takes request values, gives reply values.
 
-Everything that waits is here (one pump, background work of plugins, the period of snapshots);
-everything that decides is in :mod:`sft.calls` and below.
+Everything that waits is here (one pump, background work of plugins); everything that decides is in
+:mod:`sft.calls` and below.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import trio
 
 from sft.calls.calls import Calls
 from sft.calls.context import Context, Settings
-from sft.calls.requests import Ask, Connect, Reply, Request
+from sft.calls.requests import Ask, Connect, Drain, Reply, Request
 from sft.calls.timers import TimerHeap
 from sft.config import Config
 from sft.errors import TransportError
@@ -71,8 +71,7 @@ class Worker:
         self.calls = Calls(self.context)
         self.lag = LoopLag(self.timers, trio.current_time())
         self.snapshots = Snapshots(self)
-        self.on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
-        """Snapshots are the gateway's business: plugins get them there."""
+        self.on_drain: Callable[[], None] = lambda: None
 
     @property
     def index(self) -> int:
@@ -82,6 +81,8 @@ class Worker:
         """Answer one request of the gateway."""
         if isinstance(request, Ask):
             return self.load()
+        if isinstance(request, Drain):
+            self.on_drain()
         if self.relays is not None and isinstance(request, Connect) and self.calls.refusal(request) is None:
             return self._handle_with(await self.relays.open(request), request)
         return self.calls.handle(request, trio.current_time())
@@ -96,6 +97,10 @@ class Worker:
             for transport in unclaimed:
                 transport.close()
 
+    async def snapshot(self) -> Snapshot:
+        """All its counters now."""
+        return self.snapshots.take()
+
     def load(self) -> WorkerLoad:
         return WorkerLoad(
             worker=self.index,
@@ -109,14 +114,13 @@ class Worker:
 
     def faults(self) -> dict[str, int]:
         """Of plugins, by ``PLUGIN.HOOK``."""
-        return {f"{plugin}.{hook}": count for (plugin, hook), count in self._manager.faults.items()}
+        return self._manager.fault_counts()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then free what is held."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.pump.run)
-                nursery.start_soon(self._publish_snapshots)
                 self._manager.run(nursery, self.services)
                 task_status.started()
         finally:
@@ -129,11 +133,6 @@ class Worker:
         for factory in self.factories:
             factory.close()
         self.pump.close()
-
-    async def _publish_snapshots(self) -> None:
-        while True:
-            await trio.sleep(self._config.telemetry.snapshot_seconds)
-            self.on_snapshot(self.snapshots.take())
 
     def _open_transports(self, receive: Receive, ice_servers: Sequence[IceServer]) -> Sequence[Transport]:
         """One transport of each kind, and what relays gave; a kind that has none left only counts if it

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,7 +22,8 @@ from sft.plugin.manager import prepare
 from sft.server.gateway import Gateway
 from sft.server.http import hypercorn_config, open_listener, public_app, serve
 from sft.server.pipe import PipeWorker
-from support.clients import TESTS, ClientPool, meet, settle
+from sft.server.supervisor import Supervisor
+from support.clients import ClientPool, meet, settle
 from support.rtp import audio
 from support.server import make_config, to_toml
 from support.wire import new_id
@@ -48,38 +46,20 @@ async def open_instance(folder: Path) -> AsyncIterator[Instance]:
     file = folder / "sft.toml"
     file.write_text(to_toml(make_config()))
     config, manager = prepare(file)
+    gateway = Gateway(config, manager)
+    supervisor = Supervisor(config, gateway)
     stop = trio.Event()
-    async with trio.open_nursery() as nursery, open_worker(file) as (worker, process):
-        gateway = Gateway(config, manager, [worker])
-        worker.on_call_started, worker.on_call_ended = gateway.call_started, gateway.call_ended
-        await nursery.start(worker.run)
-        await nursery.start(serve, public_app(config, gateway, []), listener(config), stop.wait)
-        yield Instance(config.server.announced_url, gateway, worker, process)
-        stop.set()
-
-
-@asynccontextmanager
-async def open_worker(file: Path) -> AsyncIterator[tuple[PipeWorker, trio.Process]]:
-    """The worker's process; it ends when its pipe is closed."""
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "support.worker_process", str(file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
     try:
-        yield PipeWorker(0, process.stdin, process.stdout), process
-        await process.stdin.aclose()
-        with trio.move_on_after(10):
-            await process.wait()
+        await supervisor.start()
+        running = supervisor._running[0]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisor.run)
+            await nursery.start(serve, public_app(config, gateway, []), listener(config), stop.wait)
+            yield Instance(config.server.announced_url, gateway, running.handle, running.process)
+            stop.set()
+            nursery.cancel_scope.cancel()
     finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-            await process.stdin.aclose()
-            await process.stdout.aclose()
+        await supervisor.stop()
 
 
 def listener(config: Config) -> object:
