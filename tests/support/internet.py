@@ -25,10 +25,7 @@ NAME = "sft.test"
 """The server's, which leads to both its addresses."""
 
 NAT_PORTS = "20000-29999"
-OTHER_NAME = "sft.test"
-"""The server's, which leads to both its addresses."""
-
-NAT_PORTS = "30000-39999"
+OTHER_NAT_PORTS = "30000-39999"
 
 
 class Internet(Lab):
