@@ -35,6 +35,7 @@ class Drop(StrEnum):
     RTP_UNKNOWN_SOURCE = "rtp_unknown_source"
     RTP_PADDING = "rtp_padding"
     RTP_LATE = "rtp_late"
+    RTP_UNASKED = "rtp_unasked"
     RTP_SILENT = "rtp_silent"
     RTCP_MALFORMED = "rtcp_malformed"
     SCTP_MALFORMED = "sctp_malformed"

@@ -28,6 +28,7 @@ RIDS = {ord("h"): "h", ord("l"): "l"}
 """Layers by the character code of their RID (protocol section 6.1)."""
 
 MAX_RETIRED = 8
+MAX_REPAIRS = 4
 MAX_RTCP_SENDERS = 16
 
 
@@ -67,6 +68,7 @@ class Endpoint:
         self.audio: Source | None = None
         self.layers: dict[str, Source] = {}
         self._retired: deque[int] = deque(maxlen=MAX_RETIRED)
+        self._repairs: dict[int, str] = {}  # SSRCs of RTX streams -> the layer they repair
         self.audio_receivers: frozenset[Endpoint] = frozenset()
         self.video_receivers: frozenset[Endpoint] = frozenset()
         self.viewers: dict[Slot, None] = {}
@@ -174,6 +176,17 @@ class Endpoint:
         for old in replaced:
             self.retire(old, now)
         return source
+
+    def repaired(self, ssrc: int, rid: int) -> Source | None:
+        """The layer that an RTX stream repairs. It is known by its repaired RID, at first; without one it can
+        only be that of the only layer."""
+        layer = self._repairs.get(ssrc)
+        if layer is None:
+            layer = RIDS.get(rid) or ("" if rid < 0 else None)
+            if layer is None or len(self._repairs) >= MAX_REPAIRS:
+                return None
+            self._repairs[ssrc] = layer
+        return self.layers.get(layer)
 
     def retire(self, source: Source, now: float) -> None:
         """The stream has ended or was replaced; what is still under way of it is not taken for a new one."""

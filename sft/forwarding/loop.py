@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from sft.errors import BadPacket
 from sft.forwarding.feedback import receive_rtcp_untrusted
+from sft.forwarding.repair import restore_untrusted
 from sft.forwarding.rewrite import LATE
 from sft.forwarding.selection import SILENT
 from sft.model import Address, Drop, MediaKind
 from sft.webrtc.rtp import (
     FIXED_HEADER,
     PADDING_BIT,
+    PAYLOAD_RTX,
     read_extensions_untrusted,
     strip_padding_untrusted,
 )
@@ -75,18 +77,21 @@ def _receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> Non
         packet = strip_padding_untrusted(packet, payload)
     size = len(packet) - payload
 
-    source = endpoint.sources.get(ssrc)
-    if source is None:
-        source = endpoint.learn(ssrc, second & 0x7F, rid, not size, sequence, now)
-        if source is None:
-            endpoint.forget(ssrc)
-            raise BadPacket(Drop.RTP_UNKNOWN_SOURCE)
-        table.add_source(source, now)
     if transport >= 0:
         pending = endpoint.transport.pending
         if not pending:
             table.wake_soon(now)
         pending.append((transport, now))
+    source = endpoint.sources.get(ssrc)
+    if source is None and second & 0x7F == PAYLOAD_RTX:
+        source, packet, sequence = restore_untrusted(endpoint, packet, payload, rid)
+        size = len(packet) - payload
+    elif source is None:
+        source = endpoint.learn(ssrc, second & 0x7F, rid, not size, sequence, now)
+        if source is None:
+            endpoint.forget(ssrc)
+            raise BadPacket(Drop.RTP_UNKNOWN_SOURCE)
+        table.add_source(source, now)
 
     # Its number. What is dropped for everybody leaves no gap.
     numbering = source.numbering

@@ -1,4 +1,4 @@
-"""Generic NACK (RFC 4585 section 6.2.1), both ways.
+"""Generic NACK (RFC 4585 section 6.2.1), both ways, and RTX (RFC 4588) from senders.
 
 We ask senders for what we miss of a source, and answer receivers that miss something of a slot.
 """
@@ -6,14 +6,18 @@ We ask senders for what we miss of a source, and answer receivers that miss some
 from __future__ import annotations
 
 import math
+import struct
 from typing import TYPE_CHECKING, TypeAlias
 
+from sft.errors import BadPacket
 from sft.forwarding.rewrite import MAX_DROPOUT
-from sft.webrtc.rtp import FIXED_HEADER
+from sft.model import Drop
+from sft.webrtc.rtp import FIXED_HEADER, PAYLOAD_VIDEO
 
 if TYPE_CHECKING:
     from sft.forwarding.endpoint import Endpoint
     from sft.forwarding.slot import Slot
+    from sft.forwarding.source import Source
 
 REORDER = 0.01
 """Seconds a missing packet is waited for before it is asked for."""
@@ -45,13 +49,16 @@ REPEAT_AGE = 1.0
 
 REPEAT_TIMES = 4
 REPEAT_SPACING = 0.01
-"""How often one packet is repeated to one slot, and seconds between."""
+"""How often a slot is answered about one packet, and seconds between."""
 
 REPEAT_RATE = 200.0
 REPEAT_BURST = 64.0
 """Repeats per second to one receiver, and at once."""
 
 _REPEATED_KEPT = 256
+
+_ORIGINAL = struct.Struct("!H")
+"""The sequence number of what an RTX packet repeats, before its payload."""
 
 _Missing: TypeAlias = tuple[float, float, bool]
 """(when it is due, since when it is missing, whether it was asked for)."""
@@ -98,6 +105,10 @@ class Gaps:
         else:
             self.reordered += 1
 
+    def misses(self, number: int) -> bool:
+        """Whether the packet is waited for."""
+        return number in self._missing
+
     def clear(self) -> None:
         self._missing.clear()
 
@@ -127,6 +138,27 @@ class Gaps:
         self.requested += len(ask)
         self.lost += len(lost)
         return sorted(ask), bool(lost)
+
+
+def restore_untrusted(endpoint: Endpoint, packet: bytes, payload: int, rid: int) -> tuple[Source, bytes, int]:
+    """What an RTX packet repeats (RFC 4588 section 4): the source, the packet as it was, its sequence number.
+
+    ``payload`` is the payload's offset, ``rid`` the repaired RID. Chrome probes for bandwidth with repeats
+    that nobody asked for, and with empty ones: BadPacket, as for everything that is not waited for.
+    """
+    _, second, _, timestamp, ssrc = FIXED_HEADER.unpack_from(packet)
+    source = endpoint.repaired(ssrc, rid)
+    if source is None:
+        endpoint.forget(ssrc)
+        raise BadPacket(Drop.RTP_UNKNOWN_SOURCE)
+    if len(packet) - payload <= _ORIGINAL.size:
+        raise BadPacket(Drop.RTP_PADDING)
+    (sequence,) = _ORIGINAL.unpack_from(packet, payload)
+    highest = source.numbering.highest
+    if not source.gaps.misses(highest - (highest - sequence & 0xFFFF)):
+        raise BadPacket(Drop.RTP_UNASKED)
+    header = FIXED_HEADER.pack(packet[0], second & 0x80 | PAYLOAD_VIDEO, sequence, timestamp, source.ssrc)
+    return source, header + packet[12:payload] + packet[payload + _ORIGINAL.size :], sequence
 
 
 class RepeatBudget:
@@ -164,15 +196,19 @@ def repeat(receiver: Endpoint, slot: Slot, lost: tuple[int, ...], now: float) ->
         if times >= REPEAT_TIMES or now - last < REPEAT_SPACING:
             continue
         found = _find(slot, number, now)
-        if found is None or not receiver.repeat_budget.take(now):
+        if found is None:
             continue
         packet, csrc, timestamp_offset = found
+        timestamp = FIXED_HEADER.unpack_from(packet)[3] + timestamp_offset & 0xFFFFFFFF
         if len(slot.repeated) >= _REPEATED_KEPT:
             del slot.repeated[next(iter(slot.repeated))]
         slot.repeated[number] = (times + 1, now)
-        slot.repeats += 1
-        timestamp = FIXED_HEADER.unpack_from(packet)[3] + timestamp_offset & 0xFFFFFFFF
-        receiver.engine.repeat(slot.engine_slot, packet, csrc, number & 0xFFFF, timestamp)
+        # What was lost twice is late already: it goes twice.
+        for _ in range(2 if times else 1):
+            if not receiver.repeat_budget.take(now):
+                return
+            slot.repeats += 1
+            receiver.engine.repeat(slot.engine_slot, packet, csrc, number & 0xFFFF, timestamp)
 
 
 def _find(slot: Slot, number: int, now: float) -> tuple[bytes, int, int] | None:

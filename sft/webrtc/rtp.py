@@ -28,6 +28,8 @@ FRAME_DESCRIPTOR = 11  # generic-frame-descriptor-00
 
 PAYLOAD_AUDIO = 111
 PAYLOAD_VIDEO = 100
+PAYLOAD_RTX = 101
+"""Repeats of video (RFC 4588)."""
 
 NO_DESCRIPTOR, INSIDE, KEYFRAME_START = 0, 1, 2
 """What the frame descriptor says about a packet: there is none; it starts no keyframe; it does."""
@@ -40,9 +42,9 @@ _EXTENSION_HEADER = struct.Struct("!HH")
 def read_extensions_untrusted(packet: bytes, first: int) -> tuple[int, int, int, int, int]:
     """Find the payload and the extensions that matter; ``first`` is the packet's first byte.
 
-    Returns (payload offset, audio level 0..127, transport-wide sequence number, RID as a character
-    code, frame kind). Absent: -1, the frame kind NO_DESCRIPTOR. A RID longer than one character is 0
-    (none of ours). Raises BadPacket when the header does not fit into the packet.
+    Returns (payload offset, audio level 0..127, transport-wide sequence number, RID or repaired RID as a
+    character code, frame kind). Absent: -1, the frame kind NO_DESCRIPTOR. A RID longer than one character
+    is 0 (none of ours). Raises BadPacket when the header does not fit into the packet.
     """
     end = 12 + 4 * (first & CSRC_COUNT)
     level = transport = rid = -1
@@ -92,7 +94,7 @@ def read_extensions_untrusted(packet: bytes, first: int) -> tuple[int, int, int,
         elif ident == AUDIO_LEVEL:
             if length:
                 level = packet[position] & 0x7F
-        elif ident == RID:
+        elif RID <= ident <= REPAIRED_RID:
             rid = packet[position] if length == 1 else 0
         elif ident == DEPENDENCY_DESCRIPTOR and length >= 3 and frame == NO_DESCRIPTOR:
             # Start of frame, and a template structure, which only keyframes carry.

@@ -114,6 +114,11 @@ def rtp_late(ann: WorldClient) -> None:
     ann.end.send_rtp(packet(ann, sequence=2990))
 
 
+def rtp_unasked(ann: WorldClient) -> None:
+    ann.show(rid="h")
+    ann.end.send_rtp(packet(ann, ssrc=0xF1D, payload_type=101, extensions={5: b"h"}, payload=bytes(10)))
+
+
 def rtp_silent(ann: WorldClient) -> None:
     """Only Bob, because the roster's first participant is always heard."""
     bob = ann.world.clients[1]
@@ -181,6 +186,7 @@ REACHED_BY: dict[Drop, ReachedBy] = {
     Drop.RTP_UNKNOWN_SOURCE: rtp_unknown_source,
     Drop.RTP_PADDING: rtp_padding,
     Drop.RTP_LATE: rtp_late,
+    Drop.RTP_UNASKED: rtp_unasked,
     Drop.RTP_SILENT: rtp_silent,
     Drop.RTCP_MALFORMED: rtcp_malformed,
     Drop.SCTP_MALFORMED: sctp_malformed,

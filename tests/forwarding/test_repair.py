@@ -77,12 +77,23 @@ def test_nobody_can_make_us_repeat_more_than_a_little(call, watched) -> None:
     for _ in range(20):
         call.now += 0.02
         nack(receiver, sequences[-1])
-    assert len(receiver.wire.datagrams) == REPEAT_TIMES
+    assert len(receiver.wire.datagrams) == 1 + 2 * (REPEAT_TIMES - 1)
     receiver.wire.datagrams.clear()
     for sequence in sequences:
         nack(receiver, sequence)
     assert len(receiver.wire.datagrams) <= REPEAT_BURST
     assert len(receiver.endpoint.video_slots[0].repeated) <= 256
+
+
+def test_what_was_lost_twice_is_repeated_twice(call, watched) -> None:
+    sender, receiver = watched
+    sender.video(HIGH)
+    (sent,) = [datagram for datagram, _ in receiver.wire.datagrams]
+    for copies in (1, 2, 2):
+        call.now += 0.1
+        receiver.wire.datagrams.clear()
+        nack(receiver, int.from_bytes(sent[2:4], "big"))
+        assert [datagram for datagram, _ in receiver.wire.datagrams] == copies * [sent]
 
 
 def test_a_nack_for_somebody_elses_stream_is_ignored(call, watched) -> None:

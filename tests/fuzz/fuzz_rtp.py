@@ -16,7 +16,7 @@ from sft.forwarding.table import Table
 from sft.model import Drops, ParticipantId, SrtpParameters
 from sft.webrtc import rtp
 
-AUDIO, HIGH, LOW = 0xA0A0, 0x1111, 0x2222
+AUDIO, HIGH, LOW, RTX = 0xA0A0, 0x1111, 0x2222, 0x3333
 KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", inbound=bytes(range(28)), outbound=bytes(range(28)))
 ADDRESS = ("192.0.2.7", 40000)
 
@@ -116,7 +116,7 @@ def packet(
 
 
 def seeds() -> list[bytes]:
-    """Audio and both layers as Chrome sends them, padding, the two-byte form, and CSRCs."""
+    """Audio, both layers and a repeat as Chrome sends them, padding, the two-byte form, and CSRCs."""
     padded = packet(HIGH, 12, 100, "22000102310003", b"pay" + bytes(4) + b"\x05")
     return [
         packet(AUDIO, 1, 111, "108c22000102", b"opus" * 40),
@@ -127,5 +127,7 @@ def seeds() -> list[bytes]:
         bytes((padded[0] | 0x20,)) + padded[1:],
         packet(HIGH, 13, 100, "0203000102030200040b01800401680100", b"two-byte", 0x1000),
         packet(HIGH, 14, 100, "638000018000", b"dependency descriptor"),
+        packet(HIGH, 16, 100, "3100054068", b"after a gap"),
+        packet(RTX, 1, 101, "3100065068", b"\0\x0frepeat"),
         bytes((0x82,)) + packet(AUDIO, 3, 111, "", b"")[1:] + bytes(8) + b"with CSRCs",
     ]
