@@ -32,6 +32,7 @@ class Source:
         "_prior_base",
         "_prior_expected",
         "_prior_received",
+        "_repaired_before",
         "alive",
         "arrival",
         "asked",
@@ -113,6 +114,7 @@ class Source:
         self._prior_base = sequence
         self._prior_expected = 0
         self._prior_received = 0
+        self._repaired_before = 0  # of another series of numbers
         self.report: SenderReport | None = None
         self.report_arrival = 0.0
 
@@ -172,16 +174,21 @@ class Source:
         self.numbering.close()
 
     def report_block(self, now: float) -> ReportBlock:
-        """Reception report since the last one (RFC 3550 section 6.4.1 and appendix A.3)."""
+        """Reception report since the last one (RFC 3550 section 6.4.1 and appendix A.3).
+
+        What was repeated counts as lost: it says how bad the network is, and Opus protects its sound by it.
+        """
         numbering = self.numbering
         expected = numbering.highest - numbering.base + 1
         if numbering.base != self._prior_base:
             self._prior_base = numbering.base
             self._prior_expected = self._prior_received = 0
+            self._repaired_before = self.gaps.repaired
+        received = numbering.received - (self.gaps.repaired - self._repaired_before)
         expected_now = expected - self._prior_expected
-        lost_now = expected_now - (numbering.received - self._prior_received)
+        lost_now = expected_now - (received - self._prior_received)
         self._prior_expected = expected
-        self._prior_received = numbering.received
+        self._prior_received = received
         fraction = min((lost_now << 8) // expected_now, 255) if lost_now > 0 else 0
         lsr = dlsr = 0
         if self.report is not None:
@@ -190,7 +197,7 @@ class Source:
         return ReportBlock(
             self.ssrc,
             fraction,
-            expected - numbering.received,
+            expected - received,
             numbering.highest & 0xFFFFFFFF,
             self.jitter >> 4,
             lsr,

@@ -43,6 +43,19 @@ def test_a_new_source_is_reported_on_within_a_tenth_of_a_second(call, pair) -> N
     assert report.ssrc == sender.endpoint.rtcp_ssrc
 
 
+def test_what_was_repeated_is_reported_as_lost(call, pair) -> None:
+    sender, _ = pair
+    stream(call, sender, 1)
+    call.advance(0.2)
+    sender.drain(), sender.rtcp.clear()
+    stream(call, sender, 20, skip=(9,), step=0.02)
+    sender.audio(30, sequence=sender.sequences[sender.audio_ssrc] - 10)
+    call.advance(1.2)
+    blocks = [block for report in sender.asked(rtcp.ReceiverReport) for block in report.blocks]
+    assert blocks[-1].lost == 1
+    assert sum(block.fraction for block in blocks) > 0
+
+
 def test_reports_come_about_every_second_and_stop_with_the_media(call, pair) -> None:
     sender, _ = pair
     stream(call, sender, 250)
