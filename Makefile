@@ -12,7 +12,7 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip # setuptools warns of editable
 run: $(VENV)/run.stamp
 	@$(BIN)/sft-serve run
 
-test: $(VENV)/dev.stamp browser check
+test: $(VENV)/dev.stamp $(VENV)/native.stamp browser check
 	$(PYTEST)
 
 check: $(VENV)/dev.stamp
@@ -21,12 +21,12 @@ check: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-nightly: $(VENV)/dev.stamp browser
+nightly: $(VENV)/dev.stamp $(VENV)/native.stamp browser
 	$(PYTEST) --nightly
 	for round in 1 2 3; do $(PYTEST) -s tests/wire_client || exit 1; done
 	$(MAKE) bench
 
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/dev.stamp $(VENV)/native.stamp
 	$(BIN)/python bench/run.py
 
 format: $(VENV)/dev.stamp
@@ -65,6 +65,12 @@ $(VENV)/run.stamp: $(PROJECTS) | $(BIN)/python
 $(VENV)/dev.stamp: $(PROJECTS) | $(BIN)/python
 	$(PIP) install --quiet $(EDITABLE) -e load --group dev
 	@touch $@ $(VENV)/run.stamp
+
+# A prototype in C. Without a compiler its tests and its benchmark are skipped.
+NATIVE := plugins/engine_native
+$(VENV)/native.stamp: $(wildcard $(NATIVE)/*.* $(NATIVE)/*/*.py) | $(VENV)/dev.stamp
+	@$(PIP) install --quiet -e $(NATIVE) && touch $@ || \
+		echo "*** the native engine cannot be compiled here: its tests will be skipped ***" >&2
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

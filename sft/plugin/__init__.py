@@ -15,6 +15,7 @@ from sft.model import (
     Address,
     Candidate,
     Drop,
+    Drops,
     DtlsIdentity,
     EnvelopeVerdict,
     ParticipantId,
@@ -58,6 +59,7 @@ from sft.plugin.values import (
     Verdict,
 )
 from sft.signalling.messages import Status
+from sft.webrtc.srtp import outbound_session
 
 __all__ = [
     "ActiveTransport",
@@ -74,6 +76,7 @@ __all__ = [
     "Distribution",
     "DrainState",
     "Drop",
+    "Drops",
     "DtlsIdentity",
     "Engine",
     "EngineSlot",
@@ -113,5 +116,6 @@ __all__ = [
     "check_ports",
     "default_addresses",
     "host_candidate",
+    "outbound_session",
     "parse_ports",
 ]

@@ -1,7 +1,8 @@
-"""The one task of a worker: one private epoll, one timer heap, no await per packet.
+"""The pump of a worker: one private epoll, one timer heap, no await per packet.
 
-trio is told about a single descriptor, the epoll's own; what is readable inside it is served by plain
-calls, for a bounded time per turn (design: the packet path, rule 1).
+What is readable inside the epoll is served by plain calls, for a bounded time per turn (design: the packet
+path, rule 1), in trio's place while that has nothing to do. Where that cannot be, one task waits for the
+epoll's own descriptor.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 import trio
 
 from sft.calls.timers import TimerHeap
+from sft.server.stand_in import stand_in
 
 EVENTS_PER_POLL = 64
 TURN_SECONDS = 0.004
@@ -34,6 +36,7 @@ class Pump:
         self._ready: deque[tuple[int, int]] = deque()
         self._timers = timers
         self._scope: trio.CancelScope | None = None
+        self._clock: Callable[[], float] = trio.current_time
         self._on_error = on_error
         timers.on_earlier = self._wake_at
 
@@ -64,6 +67,10 @@ class Pump:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        self._clock = trio.lowlevel.current_clock().current_time
+        in_place = stand_in(self._epoll.fileno(), self._turn)
+        if in_place is not None:
+            await in_place.run()
         while True:
             await self._run_until_timer()
 
@@ -74,36 +81,43 @@ class Pump:
         self._ready.clear()
         self._epoll.close()
 
+    def _turn(self) -> float:
+        """Serve descriptors and timers; returns for how many seconds there is nothing more to do."""
+        timers = self._timers
+        now = self._serve(self._clock())
+        due = timers.next_deadline
+        if due is not None and due <= now:
+            self._fire(now)
+            due = timers.next_deadline
+        if self._ready:
+            return 0.0
+        return math.inf if due is None else max(0.0, due - now)
+
     async def _run_until_timer(self) -> None:
         """Serve descriptors until a deadline passes with nothing to read."""
         timers = self._timers
         with trio.CancelScope(deadline=_or_inf(timers.next_deadline)) as self._scope:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                now = self._serve(trio.current_time())
-                due = timers.next_deadline
-                if due is not None and due <= now:
-                    self._fire(now)
-                    self._scope.deadline = _or_inf(timers.next_deadline)
+                self._turn()
+                self._scope.deadline = _or_inf(timers.next_deadline)
         self._scope = None
         self._fire(trio.current_time())
 
     def _serve(self, now: float) -> float:
-        """Serve what is readable until nothing is or the turn is over; returns the time. Who was not
-        served is the first of the next turn, so that the first of the epoll cannot starve the others."""
-        ready, callbacks = self._ready, self._callbacks
+        """Serve what is readable, until the turn is over; returns the time. Who was not served is the first
+        of the next turn, so that the first of the epoll cannot starve the others."""
+        ready, callbacks, clock = self._ready, self._callbacks, self._clock
+        if not ready:
+            ready.extend(self._epoll.poll(0, EVENTS_PER_POLL))
         end = now + TURN_SECONDS
-        while now < end:
-            if not ready:
-                ready.extend(self._epoll.poll(0, EVENTS_PER_POLL))
-                if not ready:
-                    break
+        while ready and now < end:
             fd, events = ready.popleft()
             if events & select.EPOLLOUT:
                 self._call(self._writers.get(fd), now)
             if events != select.EPOLLOUT:  # readable, or failed, which reading finds out
                 self._call(callbacks.get(fd), now)
-            now = trio.current_time()
+            now = clock()
         return now
 
     def _call(self, callback: Callable[[float], None] | None, now: float) -> None:

@@ -29,13 +29,14 @@ _LOST, _SMALL, _LARGE = 0, 1, 2
 class TransportRecorder:
     """What arrived and has not been reported. The packet path appends to ``pending``; nothing else."""
 
-    __slots__ = ("_arrivals", "_count", "_highest", "_next", "pending")
+    __slots__ = ("_arrivals", "_count", "_highest", "_newest", "_next", "pending")
 
     def __init__(self) -> None:
         self.pending: list[tuple[int, float]] = []
         """(16-bit transport-wide sequence number, arrival) since the last feedback."""
         self._arrivals: dict[int, int] = {}  # extended number -> tick
         self._highest: int | None = None
+        self._newest = 0  # tick of the last arrival
         self._next = 0  # the first number not reported on yet
         self._count = 0
 
@@ -59,21 +60,28 @@ class TransportRecorder:
     def _take_pending(self) -> list[int]:
         if self._highest is None:
             self._highest = self._next = self.pending[0][0]
-        fresh = []
+        highest, arrivals, fresh = self._highest, self._arrivals, []
         for sequence, now in self.pending:
-            step = sequence - self._highest & 0xFFFF
-            number = self._highest + (step if step < 0x8000 else step - 0x10000)
-            self._highest = max(self._highest, number)
+            number = highest + ((sequence - highest + 0x8000 & 0xFFFF) - 0x8000)
+            if number > highest:
+                highest = number
             fresh.append(number)
-            self._arrivals.setdefault(number, int(now * TICKS))
+            arrivals.setdefault(number, int(now * TICKS))
+        self._highest = highest
+        self._newest = int(self.pending[-1][1] * TICKS)
         self.pending.clear()
         return fresh
 
     def _forget(self) -> None:
-        """Drop arrivals that no late packet will reach back to."""
-        oldest = max(self._arrivals.values()) - int(REMEMBER * TICKS)
-        if next(iter(self._arrivals.values())) < oldest:
-            self._arrivals = {number: tick for number, tick in self._arrivals.items() if tick >= oldest}
+        """Drop arrivals that no late packet will reach back to; the oldest come first."""
+        oldest = self._newest - int(REMEMBER * TICKS)
+        stale = []
+        for number, tick in self._arrivals.items():
+            if tick >= oldest:
+                break
+            stale.append(number)
+        for number in stale:
+            del self._arrivals[number]
 
     def _write(self, ssrc: int, media: int, start: int, last: int) -> tuple[bytes, int]:
         """One feedback packet from ``start`` on, and the number the next one starts with."""

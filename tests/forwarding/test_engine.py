@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import struct
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -79,8 +81,19 @@ def parameters(profile: str, seed: int) -> SrtpParameters:
     return SrtpParameters(profile, inbound=key, outbound=key)
 
 
-ENGINES = [lambda: PythonEngine(Drops())]
+def native_engine(drops: Drops):
+    """``plugins/engine_native``: `make` compiles it where there is a C compiler."""
+    if importlib.util.find_spec("sft_engine_native") is None:
+        pytest.skip("*** the native engine is not compiled ***")
+    from sft_engine_native import NativeEngine
+
+    return NativeEngine(drops)
+
+
+ENGINES = [PythonEngine, native_engine]
 """Every engine that is to behave like the reference."""
+
+MakeEngine = Callable[[Drops], object]
 
 steps = st.one_of(
     st.tuples(st.just("packet"), st.binary(max_size=1200), st.integers(0, 15), st.booleans()),
@@ -97,11 +110,14 @@ steps = st.one_of(
 )
 
 
-@pytest.mark.parametrize("make_engine", ENGINES)
+every_engine = pytest.mark.parametrize("make_engine", ENGINES)
+
+
+@every_engine
 @pytest.mark.parametrize("profile", list(PROFILES))
 @given(story=st.lists(steps, max_size=25))
-def test_an_engine_sends_what_the_reference_sends(make_engine, profile: str, story: list) -> None:
-    results = [play(engine, profile, story) for engine in (ReferenceEngine(), make_engine())]
+def test_an_engine_sends_what_the_reference_sends(make_engine: MakeEngine, profile: str, story: list) -> None:
+    results = [play(engine, profile, story) for engine in (ReferenceEngine(), make_engine(Drops()))]
     assert results[0] == results[1]
 
 
@@ -139,9 +155,10 @@ def play(engine, profile: str, story: list) -> list:
     return [wire.sent for wire in wires]
 
 
-def test_without_a_path_packets_are_counted_as_failed() -> None:
+@every_engine
+def test_without_a_path_packets_are_counted_as_failed(make_engine: MakeEngine) -> None:
     drops = Drops()
-    engine = PythonEngine(drops)
+    engine = make_engine(drops)
     outlet = engine.open_outlet(parameters("SRTP_AEAD_AES_128_GCM", 1))
     slot = outlet.open_slot(1)
     engine.fan_out(engine.make_route([slot], 2), bytes.fromhex("80640001") + bytes(20), 1)
@@ -149,9 +166,10 @@ def test_without_a_path_packets_are_counted_as_failed() -> None:
     assert drops.counts[Drop.SEND_FAILED] == 2
 
 
-def test_a_route_that_outlives_its_outlet_sends_nothing() -> None:
+@every_engine
+def test_a_route_that_outlives_its_outlet_sends_nothing(make_engine: MakeEngine) -> None:
     drops = Drops()
-    engine, wire = PythonEngine(drops), Wire()
+    engine, wire = make_engine(drops), Wire()
     outlet = engine.open_outlet(parameters("SRTP_AEAD_AES_128_GCM", 1))
     outlet.set_path(wire, ("192.0.2.1", 1))
     route = engine.make_route([outlet.open_slot(1)], 2)
@@ -161,9 +179,10 @@ def test_a_route_that_outlives_its_outlet_sends_nothing() -> None:
     assert wire.sent == []
 
 
-def test_a_packet_larger_than_the_buffer_is_counted() -> None:
+@every_engine
+def test_a_packet_larger_than_the_buffer_is_counted(make_engine: MakeEngine) -> None:
     drops = Drops()
-    engine = PythonEngine(drops)
+    engine = make_engine(drops)
     slot = engine.open_outlet(parameters("SRTP_AEAD_AES_128_GCM", 1)).open_slot(1)
     engine.fan_out(engine.make_route([slot], 2), bytes.fromhex("80640001") + bytes(3000), 1)
     assert drops.counts[Drop.TOO_LARGE] == 1

@@ -36,11 +36,11 @@ def test_a_busy_socket_does_not_starve_the_others(make_factory: MakeFactory, ser
     for client in clients:
         client.send(b"please")
     calls = services.poll()
-    assert count == DRAIN
+    assert count == 1, "nothing says yet that it is busy"
     assert [received.payloads for received in quiet] == [[b"please"]] * 3
     assert calls == 4
     services.poll()
-    assert count == 2 * DRAIN, "the busy one goes on in the next round"
+    assert count == 1 + DRAIN, "the busy one goes on in the next round"
     for client in (*clients, busy_client):
         client.close()
 
@@ -77,6 +77,7 @@ def test_an_icmp_error_does_not_end_the_reading() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
             again.bind(address)
             again.sendto(b"after the error", ours.getsockname())
+            base.on_readable(0.0)
             base.on_readable(0.0)
         assert received.payloads == [b"after the error"]
 

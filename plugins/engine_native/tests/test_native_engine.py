@@ -1,0 +1,175 @@
+"""What only the native engine does: it sends by itself. That it sends what other engines send is in
+tests/forwarding/test_engine.py."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+from pylibsrtp import Policy, Session
+
+pytest.importorskip("sft_engine_native", reason="*** the native engine is not compiled ***")
+
+from sft.forwarding.engine import PythonEngine
+from sft.model import Drop, Drops, SrtpParameters
+from sft_engine_native.engine import NativeEngine, socket_address
+
+KEY = bytes(range(28))
+KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", inbound=KEY, outbound=KEY)
+PACKET = bytes.fromhex("80640001000003e800000005") + b"payload"
+
+
+class SocketBase:
+    def __init__(self, bound: socket.socket) -> None:
+        self.fd = bound.fileno()
+
+    def send(self, data: bytes, address) -> None:
+        raise AssertionError("it has a descriptor")
+
+
+def udp(host: str = "127.0.0.1") -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    bound.bind((host, 0))
+    bound.settimeout(5)
+    return bound
+
+
+@pytest.fixture
+def ours() -> Iterator[socket.socket]:
+    with udp() as bound:
+        bound.setblocking(False)
+        yield bound
+
+
+@pytest.fixture
+def theirs() -> Iterator[socket.socket]:
+    with udp() as bound:
+        yield bound
+
+
+@pytest.fixture
+def drops() -> Drops:
+    return Drops()
+
+
+def counted(drops: Drops) -> dict[Drop, int]:
+    return {reason: count for reason, count in drops.counts.items() if count}
+
+
+def unprotect(data: bytes) -> bytes:
+    policy = Policy(
+        key=KEY, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=Policy.SRTP_PROFILE_AEAD_AES_128_GCM
+    )
+    return Session(policy).unprotect(data)
+
+
+def test_a_receiver_gets_the_rewritten_packet_on_its_socket(
+    ours: socket.socket, theirs: socket.socket, drops: Drops
+) -> None:
+    engine = NativeEngine(drops)
+    outlet = engine.open_outlet(KEYS)
+    outlet.set_path(SocketBase(ours), theirs.getsockname())
+    slot = outlet.open_slot(0x1234)
+    slot.attach(7, 0xFFFFFFFF)
+    engine.fan_out(engine.make_route([slot], 0xC0FFEE), PACKET, 1)
+    assert unprotect(theirs.recv(2000)) == (bytes.fromhex("81640008000003e7 00001234 00c0ffee") + b"payload")
+    assert counted(drops) == {}
+
+
+def test_ipv6_and_a_new_path(drops: Drops) -> None:
+    with udp("::1") as ours, udp("::1") as theirs, udp("::1") as new:
+        engine = NativeEngine(drops)
+        outlet = engine.open_outlet(KEYS)
+        slot = outlet.open_slot(1)
+        route = engine.make_route([slot], 2)
+        for receiver in (theirs, new):
+            outlet.set_path(SocketBase(ours), receiver.getsockname())
+            engine.fan_out(route, PACKET, 1)
+            assert unprotect(receiver.recv(2000)).endswith(b"payload")
+    assert counted(drops) == {}
+
+
+def test_more_receivers_on_one_socket_than_a_batch_takes_all_get_theirs(
+    ours: socket.socket, theirs: socket.socket, drops: Drops
+) -> None:
+    engine = NativeEngine(drops)
+    slots = []
+    for ssrc in range(100):
+        outlet = engine.open_outlet(KEYS)
+        outlet.set_path(SocketBase(ours), theirs.getsockname())
+        slots.append(outlet.open_slot(ssrc))
+    engine.fan_out(engine.make_route(slots, 2), PACKET, 1)
+    got = [int.from_bytes(unprotect(theirs.recv(2000))[8:12], "big") for _ in slots]
+    assert got == list(range(100))
+    assert counted(drops) == {}
+
+
+def test_receivers_with_and_without_a_descriptor_in_one_route(
+    ours: socket.socket, theirs: socket.socket, drops: Drops
+) -> None:
+    sent: list = []
+
+    class Stream:
+        fd = None
+
+        def send(self, data: bytes, address) -> None:
+            sent.append((unprotect(data)[8:12], address))
+
+    engine = NativeEngine(drops)
+    slots = []
+    for ssrc in range(6):
+        outlet = engine.open_outlet(KEYS)
+        if ssrc % 2:
+            outlet.set_path(Stream(), ("192.0.2.1", ssrc))
+        else:
+            outlet.set_path(SocketBase(ours), theirs.getsockname())
+        slots.append(outlet.open_slot(ssrc))
+    engine.fan_out(engine.make_route(slots, 2), PACKET, 1)
+    assert [unprotect(theirs.recv(2000))[11] for _ in range(3)] == [0, 2, 4]
+    assert sent == [(bytes((0, 0, 0, ssrc)), ("192.0.2.1", ssrc)) for ssrc in (1, 3, 5)]
+
+
+def test_a_socket_that_takes_no_more_is_counted_as_blocked_and_one_that_fails_as_failed(drops: Drops) -> None:
+    engine = NativeEngine(drops)
+    outlet = engine.open_outlet(KEYS)
+    slot = outlet.open_slot(1)
+    route = engine.make_route([slot], 2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()) as full:
+            full.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    full.send(bytes(100_000))
+            outlet.set_path(SocketBase(full), server.getsockname())
+            engine.fan_out(route, PACKET, 1)
+            assert counted(drops) == {Drop.SEND_BLOCKED: 1}
+            base = SocketBase(full)
+        outlet.set_path(base, ("127.0.0.1", 9))  # a descriptor that is closed
+        engine.fan_out(route, PACKET, 2)
+        engine.repeat(slot, PACKET, 2, 2, 1000)
+    assert counted(drops) == {Drop.SEND_BLOCKED: 1, Drop.SEND_FAILED: 2}
+
+
+@pytest.mark.parametrize("packet", [b"", b"\x80", PACKET[:11], b"\x8f" + PACKET[1:], b"\x90" + PACKET[1:12]])
+def test_what_is_no_rtp_packet_is_refused(packet: bytes, drops: Drops) -> None:
+    engine = NativeEngine(drops)
+    slot = engine.open_outlet(KEYS).open_slot(1)
+    engine.fan_out(engine.make_route([slot], 2), packet, 1)
+    engine.repeat(slot, packet, 2, 1, 1)
+    assert counted(drops) == {Drop.SEND_FAILED: 2}
+
+
+def test_slots_of_another_engine_are_refused(drops: Drops) -> None:
+    foreign = PythonEngine(drops).open_outlet(KEYS).open_slot(1)
+    engine = NativeEngine(drops)
+    with pytest.raises(TypeError, match="another engine"):
+        engine.make_route([foreign], 2)
+    with pytest.raises(TypeError, match="another engine"):
+        engine.repeat(foreign, PACKET, 2, 1, 1)
+
+
+@pytest.mark.parametrize("host", ["example.com", "", "::1::"])
+def test_what_is_no_address_is_left_to_the_transport(host: str) -> None:
+    assert socket_address((host, 5)) is None
