@@ -24,6 +24,7 @@ QUICK = {
     "fanout": ["--seconds", "2"],
     "forward": ["--seconds", "3", "--rounds", "1"],
     "transports": ["--seconds", "1", "--rounds", "1"],
+    "flood": ["--seconds", "1", "--rounds", "1"],
     "joins": ["--calls", "20", "--participants", "50"],
     "memory": ["--participants", "20"],
 }
@@ -73,6 +74,10 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
                     lost = one["lost_in"] + one["lost_out"]
                     figure = f"{one['us_in']:.2f} us in, {one['us_out']:.2f} us out"
                     lines.append((f"transport: {one['name']}", figure, f"{lost:.0f} lost" if lost else ""))
+            case "flood":
+                for one in result:
+                    figure = f"{one['extra_cores']:.2f} cores more, p99 {one['latency_p99'] * 1e3:.1f} ms"
+                    lines.append((f"flood: {one['kind']} at {one['target']}", figure, one["verdict"]))
             case "joins":
                 pairs, call = result["pairs"], result["one"]
                 rate = pairs["joins_per_second_of_server_cpu"]

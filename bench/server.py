@@ -40,6 +40,7 @@ level = "warning"
 
 [plugins.transport_udp]
 ports = "{ports}"
+shared = {shared}
 addresses = [{{ bind = "127.0.0.1" }}]
 
 [plugins.transport_tcp]
@@ -52,16 +53,21 @@ START_SECONDS = 20.0
 
 
 class Server:
-    """One running ``sft-serve``. ``profile``: a file to write a cProfile of what is measured to."""
+    """One running ``sft-serve``. ``profile``: a file to write a cProfile of what is measured to.
+    ``shared``: all participants at one UDP port."""
 
-    def __init__(self, ports: int, profile: Path | None = None) -> None:
+    def __init__(self, ports: int, profile: Path | None = None, *, shared: bool = False) -> None:
         listen, operator = _free_tcp_port(), _free_tcp_port()
         self.address = "127.0.0.1", listen
         self._operator = "127.0.0.1", operator
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name)
         config = folder / "sft.toml"
-        ranges = {"ports": _free_udp_ports(ports), "tcp_port": _free_tcp_port()}
+        ranges = {
+            "ports": _free_udp_ports(ports),
+            "shared": str(shared).lower(),
+            "tcp_port": _free_tcp_port(),
+        }
         config.write_text(CONFIG.format(listen=listen, operator=operator, **ranges))
         self._log = folder / "log"
         program = [str(Path(sys.executable).with_name("sft-serve"))]

@@ -75,7 +75,8 @@ class TransportStats:
     ports_free: int
     """Participants it could still take."""
     kernel_drops: int = 0
-    """Datagrams the kernel dropped because a receive buffer was full (SO_MEMINFO)."""
+    """Datagrams the kernel dropped at its sockets (SO_MEMINFO): a receive buffer was full, or a filter told
+    it to."""
     connections: int = 0
     """Open connections, where there are such."""
     queue_drops: int = 0

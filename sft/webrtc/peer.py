@@ -153,12 +153,20 @@ class Peer:
         """
         if self._closed:
             return False
+        kind = classify(data)
         bad = None
         proven = False
-        try:
-            proven = self._take_untrusted(base, data, address, now)
-        except BadPacket as error:
-            bad = error  # what came before the fault still counts
+        if kind is Kind.STUN:
+            proven = self._ice.receive_untrusted(base, data, address, now)
+        elif kind is not Kind.DTLS:
+            raise BadPacket(Drop.UNKNOWN_PROTOCOL if data else Drop.EMPTY, kind.name)
+        elif not self._ice.is_validated(base, address):
+            raise BadPacket(Drop.DTLS_NO_PATH)
+        else:
+            try:
+                self._dtls.receive_untrusted(data, now)
+            except BadPacket as error:
+                bad = error  # what came before the fault still counts
         bad = self._advance(now) or bad
         if bad is not None:
             raise bad
@@ -186,17 +194,6 @@ class Peer:
         if not self._closed:
             self._shut(now)
             self._events.clear()
-
-    def _take_untrusted(self, base: Base, data: bytes, address: Address, now: float) -> bool:
-        kind = classify(data)
-        if kind is Kind.STUN:
-            return self._ice.receive_untrusted(base, data, address, now)
-        if kind is not Kind.DTLS:
-            raise BadPacket(Drop.UNKNOWN_PROTOCOL if data else Drop.EMPTY, kind.name)
-        if not self._ice.is_validated(base, address):
-            raise BadPacket(Drop.DTLS_NO_PATH)
-        self._dtls.receive_untrusted(data, now)
-        return False
 
     def _advance(self, now: float) -> BadPacket | None:
         """Carry whatever one layer has for the next, bottom to top and down again.

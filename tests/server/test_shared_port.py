@@ -82,9 +82,11 @@ async def test_forged_claims_and_garbage_change_nothing(worker: Worker) -> None:
             )
             for ufrag in ufrags
         ]
+        name = (stun.USERNAME, b"nobody:x")
+        to_nobody = stun.write(stun.Kind.REQUEST, stun.BINDING, os.urandom(12), [name], b"no password")
         with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as stranger:
             for _ in range(100):
-                for data in (*forged, b"\x80" * 60, b"\x16\xfe\xfd" + bytes(40), b"\0\1" + os.urandom(30)):
+                for data in (*forged, to_nobody, b"\x80" * 60, b"\x16\xfe\xfd" + bytes(40)):
                     await stranger.sendto(data, ann.server_address)
             for client in (ann, bob):
                 assert await answers(client)

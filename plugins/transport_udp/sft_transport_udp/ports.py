@@ -17,6 +17,7 @@ from sft.plugin import (
 )
 from sft_transport_udp.base import UdpBase
 from sft_transport_udp.config import UdpConfig
+from sft_transport_udp.garbage import drop_garbage
 from sft_transport_udp.sockets import bind_udp, mark, set_buffer
 
 
@@ -28,7 +29,7 @@ class UdpPorts:
         self._services = services
         self._addresses = config.resolved()
         self._hosts = tuple(dict.fromkeys(address.bind for address in self._addresses))
-        self._short_buffer_logged = False
+        self._short_buffer_logged = self._no_filter_logged = False
         self.pool = PortPool(config.slice_of(services.worker, services.workers), "UDP", self._hosts)
 
     def take(self) -> tuple[int, list[socket.socket]]:
@@ -59,6 +60,7 @@ class UdpPorts:
                 bound = bind_udp(host, port)
                 sockets.append(bound)
                 self._set_buffers(bound)
+                self._drop_garbage(bound)
                 if self._config.dscp:
                     mark(bound, self._config.dscp)
         except BaseException:
@@ -73,6 +75,11 @@ class UdpPorts:
             if granted < wanted and not self._short_buffer_logged:
                 self._short_buffer_logged = True
                 self._services.log("transport_udp.short_buffer", key=name, wanted=wanted, granted=granted)
+
+    def _drop_garbage(self, bound: socket.socket) -> None:
+        if not drop_garbage(bound) and not self._no_filter_logged:
+            self._no_filter_logged = True
+            self._services.log("transport_udp.no_filter")
 
     def _buffers(self) -> tuple[tuple[str, int, int], ...]:
         return (

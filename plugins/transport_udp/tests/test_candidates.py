@@ -21,7 +21,7 @@ def test_behind_a_nat_the_advertised_address_is_offered_and_the_other_one_bound(
     assert [one.host for one in transport.candidates] == ["203.0.113.5", "127.0.0.1"]
     assert len(services.watched) == 1, "one socket serves both"
     client = UdpClient(transport.candidates[1])
-    client.send(b"through the NAT")
+    client.send(b"\x80through the NAT")
     services.poll_until(lambda: received.payloads, "the datagram came")
     client.close()
 
@@ -33,9 +33,9 @@ def test_the_wildcard_address_can_be_bound_when_another_is_advertised(
     received = Received()
     for candidate in factory.open(received).candidates:
         client = UdpClient(candidate)
-        client.send(candidate.host.encode())
+        client.send(b"\x80" + candidate.host.encode())
         client.close()
-    services.poll_until(lambda: sorted(received.payloads) == [b"127.0.0.1", b"::1"], "both came")
+    services.poll_until(lambda: sorted(received.payloads) == [b"\x80127.0.0.1", b"\x80::1"], "both came")
 
 
 def test_priorities_follow_rfc_8445_and_the_order_of_the_config(make_factory: MakeFactory) -> None:

@@ -31,6 +31,6 @@ class TestSharedUdp(TransportConformance):
         return self._make(1, services, shared=True, capacity=transports)
 
     def first_datagram(self, services: FakeServices, receive: Receive) -> bytes:
-        first = b"\0\1" + os.urandom(18)
+        first = b"\0\1\0\0\x21\x12\xa4\x42" + os.urandom(12)
         services.routes[first] = receive
         return first

@@ -28,16 +28,16 @@ def test_a_busy_socket_does_not_starve_the_others(make_factory: MakeFactory, ser
     def receive(base: Base, data: bytes, address: Address, now: float) -> None:
         nonlocal count
         count += 1
-        busy_client.send(b"again")
+        busy_client.send(b"\x80again")
 
     busy_client = UdpClient(factory.open(receive).candidates[0])
     for _ in range(2 * DRAIN):
-        busy_client.send(b"first")
+        busy_client.send(b"\x80first")
     for client in clients:
-        client.send(b"please")
+        client.send(b"\x80please")
     calls = services.poll()
     assert count == 1, "nothing says yet that it is busy"
-    assert [received.payloads for received in quiet] == [[b"please"]] * 3
+    assert [received.payloads for received in quiet] == [[b"\x80please"]] * 3
     assert calls == 4
     services.poll()
     assert count == 1 + DRAIN, "the busy one goes on in the next round"
@@ -50,9 +50,9 @@ def test_a_datagram_that_is_too_large_is_counted_and_the_next_is_read(
 ) -> None:
     received = Received()
     client = UdpClient(make_factory(1, addresses=ONE_ADDRESS).open(received).candidates[0])
-    client.send(bytes(MAX_DATAGRAM + 1))
-    client.send(bytes(60000))
-    client.send(bytes(MAX_DATAGRAM))
+    client.send(b"\x80" * (MAX_DATAGRAM + 1))
+    client.send(b"\x80" * 60000)
+    client.send(b"\x80" * MAX_DATAGRAM)
     services.poll_until(lambda: received.payloads, "the last one came")
     assert [len(data) for data in received.payloads] == [MAX_DATAGRAM]
     assert services.drops.counts[Drop.TOO_LARGE] == 2
@@ -88,7 +88,7 @@ def test_what_the_kernel_drops_is_seen_before_and_after_the_close(make_factory: 
     transport = factory.open(Received())
     client = UdpClient(transport.candidates[0])
     for _ in range(500):
-        client.send(bytes(1100))
+        client.send(b"\x80" * 1100)
     drops = factory.stats().kernel_drops
     assert 400 < drops < 500
     transport.close()
@@ -102,7 +102,7 @@ def test_send_of_a_closed_port_is_an_os_error(make_factory: MakeFactory, service
     received = Received()
     transport = make_factory(1, addresses=ONE_ADDRESS).open(received)
     client = UdpClient(transport.candidates[0])
-    client.send(b"hello")
+    client.send(b"\x80hello")
     services.poll_until(lambda: received.payloads, "the datagram came")
     base, _, address = received.datagrams[0]
     transport.close()
@@ -116,7 +116,7 @@ def test_the_descriptor_is_for_engines_that_send_by_themselves(
 ) -> None:
     received = Received()
     client = UdpClient(make_factory(1, addresses=ONE_ADDRESS).open(received).candidates[0])
-    client.send(b"hello")
+    client.send(b"\x80hello")
     services.poll_until(lambda: received.payloads, "the datagram came")
     base, _, address = received.datagrams[0]
     assert base.fd is not None

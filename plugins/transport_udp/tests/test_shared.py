@@ -31,7 +31,7 @@ class Port:
         return transport, received, self.name(received)
 
     def name(self, receive: Receive) -> bytes:
-        check = b"\0\1" + os.urandom(18)
+        check = b"\0\1\0\0\x21\x12\xa4\x42" + os.urandom(12)
         self.services.routes[check] = receive
         return check
 
@@ -69,8 +69,8 @@ def test_all_share_one_socket(port: Port) -> None:
 
 def test_what_comes_from_nobody_is_dropped_and_counted(port: Port) -> None:
     _, received, _ = port.open()
-    client = port.client(b"\x80" * 20, b"\x16dtls", b"\0\1" + bytes(18), b"")
-    port.poll_until(lambda: port.strangers == 4)
+    client = port.client(b"\x80" * 20, b"\x16\xfe\xfd", b"\0\1\0\0\x21\x12\xa4\x42" + bytes(12))
+    port.poll_until(lambda: port.strangers == 3)
     assert received.payloads == []
     client.close()
 
@@ -130,7 +130,7 @@ def test_an_address_changes_hands_only_by_proof(port: Port) -> None:
 def test_a_check_that_names_nobody_goes_to_whose_address_it_is(port: Port) -> None:
     """Answers to our own checks carry no user name."""
     _, received, check = port.open()
-    answer = b"\1\1" + bytes(18)
+    answer = b"\1\1\0\0\x21\x12\xa4\x42" + bytes(12)
     port.client(check, answer)
     port.poll_until(lambda: answer in received.payloads)
 

@@ -25,6 +25,9 @@ FULL = 20_000
 class TransportConformance(abc.ABC):
     """What every transport must do. Derive, implement ``make_factory``, and pytest runs it.
 
+    What has to arrive looks like media by its first byte (RFC 7983): a transport may drop whatever a peer
+    can make nothing of.
+
     Transports whose peers share a port override ``first_datagram``: it registers ``receive`` in
     ``services.routes``, and gives what a client must send first so that the transport finds it there.
     """
@@ -63,7 +66,7 @@ class TransportConformance(abc.ABC):
     def test_carries_datagrams_both_ways_on_every_candidate(self) -> None:
         with _Bench(self) as bench:
             transport, received = bench.open()
-            up = [bytes([size & 255]) * size for size in (1, 100, 1200)]
+            up = [b"\x80" * size for size in (1, 100, 1200)]
             for candidate in transport.candidates:
                 client = bench.connect(candidate, received)
                 received.datagrams.clear()
@@ -71,19 +74,19 @@ class TransportConformance(abc.ABC):
                     client.send(data)
                 bench.services.poll_until(lambda: received.payloads[-3:] == up, "all datagrams came")
                 base, _, address = received.datagrams[-1]
-                base.send(b"down", address)
-                assert client.receive() == b"down"
+                base.send(b"\x80down", address)
+                assert client.receive() == b"\x80down"
 
     def test_keeps_peers_apart(self) -> None:
         with _Bench(self) as bench:
             (one, of_one), (two, of_two) = bench.open(), bench.open()
-            bench.connect(one.candidates[0], of_one).send(b"one")
-            bench.connect(two.candidates[0], of_two).send(b"two")
+            bench.connect(one.candidates[0], of_one).send(b"\x80one")
+            bench.connect(two.candidates[0], of_two).send(b"\x80two")
             bench.services.poll_until(
-                lambda: b"one" in of_one.payloads and b"two" in of_two.payloads, "both datagrams came"
+                lambda: b"\x80one" in of_one.payloads and b"\x80two" in of_two.payloads, "both datagrams came"
             )
-            assert b"two" not in of_one.payloads
-            assert b"one" not in of_two.payloads
+            assert b"\x80two" not in of_one.payloads
+            assert b"\x80one" not in of_two.payloads
 
     def test_survives_garbage(self) -> None:
         """The transport may drop it or hand it up; what comes after it still comes."""
@@ -92,9 +95,9 @@ class TransportConformance(abc.ABC):
             client = bench.connect(transport.candidates[0], received)
             for garbage in GARBAGE:
                 client.send(garbage)
-            client.send(b"after")
+            client.send(b"\x80after")
             bench.services.poll_until(
-                lambda: b"after" in received.payloads, "the datagram after garbage came"
+                lambda: b"\x80after" in received.payloads, "the datagram after garbage came"
             )
 
     def test_survives_a_flood_of_its_peer(self) -> None:
@@ -103,11 +106,11 @@ class TransportConformance(abc.ABC):
             client = bench.connect(transport.candidates[0], received)
             for _ in range(100):
                 for _ in range(8):
-                    client.send(b"flood")
+                    client.send(b"\x80flood")
                 bench.services.poll()
-            client.send(b"after")
+            client.send(b"\x80after")
             bench.services.poll_until(
-                lambda: b"after" in received.payloads, "the datagram after the flood came"
+                lambda: b"\x80after" in received.payloads, "the datagram after the flood came"
             )
 
     def test_survives_strangers(self) -> None:
@@ -115,8 +118,8 @@ class TransportConformance(abc.ABC):
         with _Bench(self) as bench:
             transport, received = bench.open()
             client = bench.connect(transport.candidates[0], received)
-            client.send(b"before")
-            bench.services.poll_until(lambda: b"before" in received.payloads, "the peer's datagram came")
+            client.send(b"\x80before")
+            bench.services.poll_until(lambda: b"\x80before" in received.payloads, "the peer's datagram came")
             base, _, address = received.datagrams[-1]
             received.accepts = False  # of strangers, that is
             watched = len(bench.services.watched)
@@ -126,10 +129,10 @@ class TransportConformance(abc.ABC):
                     for garbage in GARBAGE[: number % (len(GARBAGE) + 1)]:
                         stranger.send(garbage)
                 bench.services.poll()
-            client.send(b"after")
-            bench.services.poll_until(lambda: b"after" in received.payloads, "the peer's datagram came")
-            base.send(b"down", address)
-            assert client.receive() == b"down"
+            client.send(b"\x80after")
+            bench.services.poll_until(lambda: b"\x80after" in received.payloads, "the peer's datagram came")
+            base.send(b"\x80down", address)
+            assert client.receive() == b"\x80down"
             for stranger in strangers:
                 stranger.close()
             bench.services.poll_until(
@@ -139,11 +142,12 @@ class TransportConformance(abc.ABC):
     def test_a_peer_may_come_from_another_address(self) -> None:
         with _Bench(self) as bench:
             transport, received = bench.open()
-            for word in (b"here", b"there"):
+            for word in (b"\x80here", b"\x80there"):
                 bench.connect(transport.candidates[0], received).send(word)
                 bench.poll_until_came(received, word)
             (here, _, from_here), (there, _, from_there) = (
-                next(one for one in received.datagrams if one[1] == word) for word in (b"here", b"there")
+                next(one for one in received.datagrams if one[1] == word)
+                for word in (b"\x80here", b"\x80there")
             )
             assert (here, from_here) != (there, from_there)
 
@@ -153,14 +157,14 @@ class TransportConformance(abc.ABC):
             (one, of_one), (_, of_two) = bench.open(), bench.open()
             of_two.accepts = False
             client = bench.connect(one.candidates[0], of_one)
-            client.send(b"mine")
-            bench.poll_until_came(of_one, b"mine")
+            client.send(b"\x80mine")
+            bench.poll_until_came(of_one, b"\x80mine")
             claim = self.first_datagram(bench.services, of_two)
             if claim is not None:
                 client.send(claim)
-            client.send(b"still mine")
-            bench.poll_until_came(of_one, b"still mine")
-            assert b"still mine" not in of_two.payloads
+            client.send(b"\x80still mine")
+            bench.poll_until_came(of_one, b"\x80still mine")
+            assert b"\x80still mine" not in of_two.payloads
 
     def test_a_peer_that_vanishes_hurts_nobody(self) -> None:
         """Sending to it fails at most with OSError, the transport goes on, and all is freed."""
@@ -169,8 +173,8 @@ class TransportConformance(abc.ABC):
             before = _Held.by(bench)
             transport, received = bench.open()
             client = bench.connect(transport.candidates[0], received)
-            client.send(b"hello")
-            bench.poll_until_came(received, b"hello")
+            client.send(b"\x80hello")
+            bench.poll_until_came(received, b"\x80hello")
             base, _, address = received.datagrams[-1]
             client.close()
             for _ in range(100):
@@ -178,8 +182,10 @@ class TransportConformance(abc.ABC):
                     base.send(bytes(1200), address)
                 bench.services.poll()
             another = bench.connect(transport.candidates[0], received)
-            another.send(b"again")
-            bench.services.poll_until(lambda: b"again" in received.payloads, "another one's datagram came")
+            another.send(b"\x80again")
+            bench.services.poll_until(
+                lambda: b"\x80again" in received.payloads, "another one's datagram came"
+            )
             another.close()
             transport.close()
             assert _Held.by(bench) == before
@@ -189,8 +195,8 @@ class TransportConformance(abc.ABC):
         with _Bench(self) as bench:
             transport, received = bench.open()
             client = bench.connect(transport.candidates[0], received)
-            client.send(b"hello")
-            bench.poll_until_came(received, b"hello")
+            client.send(b"\x80hello")
+            bench.poll_until_came(received, b"\x80hello")
             base, _, address = received.datagrams[-1]
             flood, later = b"\x80" * 1200, b"\x16later"
             for _ in range(FULL):
@@ -225,7 +231,7 @@ class TransportConformance(abc.ABC):
             transport = bench.factory.open(receive)
             client = bench.connect(transport.candidates[0], receive)
             for _ in range(3):
-                client.send(b"bye")
+                client.send(b"\x80bye")
             bench.services.poll_until(lambda: received, "the datagram came")
             bench.services.poll()
             assert len(received) == 1
@@ -249,8 +255,8 @@ class TransportConformance(abc.ABC):
             for _ in range(3):
                 transport, received = bench.open()
                 client = bench.connect(transport.candidates[0], received)
-                client.send(b"hello")
-                bench.poll_until_came(received, b"hello")
+                client.send(b"\x80hello")
+                bench.poll_until_came(received, b"\x80hello")
                 transport.close()
                 client.close()
             assert _Held.by(bench) == before
@@ -265,16 +271,16 @@ class TransportConformance(abc.ABC):
         with _Bench(self) as bench:
             transport, received = bench.open()
             client = bench.connect(transport.candidates[0], received)
-            client.send(b"first")
-            bench.poll_until_came(received, b"first")
+            client.send(b"\x80first")
+            bench.poll_until_came(received, b"\x80first")
             base, _, address = received.datagrams[-1]
             transport.close()
             with suppress(OSError):
-                client.send(b"late")
+                client.send(b"\x80late")
             with suppress(OSError):
-                base.send(b"late", address)
+                base.send(b"\x80late", address)
             bench.services.poll()
-            assert b"late" not in received.payloads
+            assert b"\x80late" not in received.payloads
 
     def test_refuses_when_exhausted_and_recovers(self) -> None:
         with _Bench(self, transports=2) as bench:
