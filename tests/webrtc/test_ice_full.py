@@ -325,13 +325,35 @@ def test_a_peer_whose_nat_changed_its_port_is_followed() -> None:
     couple.left.bind("192.0.2.1", 1)
     couple.right.bind("10.0.0.2", 2, behind=nat)
     couple.connect()
-    couple.net.run(10)
-    nat.rebind()
-    couple.net.run(20)  # the peer's consent checks come from its new port
-    selected = couple.left.agent.selected
-    assert selected is not None
-    assert selected.address == ("203.0.113.2", nat.ports["10.0.0.2", 2])
+    for _ in range(3):
+        couple.net.run(10)
+        nat.rebind()
+        couple.net.run(10, lambda: nat.ports)  # the peer's consent checks come from its new port
+        couple.net.run(5.5 * couple.net.delay)  # there, check and answer, nomination and answer
+        selected = couple.left.agent.selected
+        assert selected is not None
+        assert selected.address == ("203.0.113.2", nat.ports["10.0.0.2", 2])
+    couple.net.run(60)
     assert couple.left.agent.failed is None
+
+
+@pytest.mark.parametrize(
+    ("host", "takes_over"), [("198.51.100.2", True), ("198.51.100.77", False)], ids=["port", "address"]
+)
+def test_a_new_port_of_the_peer_takes_over_and_a_further_address_does_not(
+    couple: Couple, host: str, takes_over: bool
+) -> None:
+    couple.connect()
+    agent = couple.left.agent
+    assert isinstance(agent, FullAgent)
+    couple.net.port(host, 7, couple.right.deliver)  # where the peer answers
+    check = _request(agent, couple.right.agent.ufrag)
+    agent.receive_untrusted(couple.left.ends[0][0], check, (host, 7), couple.net.now)
+    couple.net.run(0.2)
+    assert agent._list.find(couple.left.ends[0][0], (host, 7)).is_valid  # type: ignore[union-attr]
+    couple.net.run(20)
+    assert agent.selected is not None
+    assert (agent.selected.address == (host, 7)) is takes_over
 
 
 def test_ice_restart_moves_to_new_credentials_and_uses_the_old_path_meanwhile(couple: Couple) -> None:

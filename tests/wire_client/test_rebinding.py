@@ -35,15 +35,19 @@ def harness(internet: Internet) -> Iterator[Harness]:
     harness.stop()
 
 
-@pytest.fixture(params=[False, True], ids=["a port each", "one port"])
+@pytest.fixture(
+    params=[(False, "lite"), (True, "lite"), (False, "full")], ids=["a port each", "one port", "full ICE"]
+)
 def server(internet: Internet, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    shared, mode = request.param
     media = {"addresses": [{"bind": SERVER}]}
     listen = f"{SERVER}:8585"
     with running_server(
         tmp_path,
         within=internet.server.entered,
         server={"listen": listen, "url": f"http://{listen}", "cors_origins": ["*"]},
-        plugins={"transport_udp": media | {"shared": request.param}, "transport_tcp": media},
+        plugins={"transport_udp": media | {"shared": shared}, "transport_tcp": media},
+        ice={"mode": mode},
     ) as server:
         yield server
 

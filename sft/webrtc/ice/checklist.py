@@ -26,7 +26,7 @@ class Pair:
     """A local base and a remote candidate. What a NAT makes of the base's address is of no interest: we
     never tell it to anybody, so a valid pair is the pair that was checked (section 7.2.5.3.2)."""
 
-    __slots__ = ("check", "heard_at", "local", "path", "priority", "remote", "state", "triggered")
+    __slots__ = ("check", "follows", "heard_at", "local", "path", "priority", "remote", "state", "triggered")
 
     def __init__(self, path: Path, local: Candidate, remote: Candidate, *, controlling: bool) -> None:
         self.path = path
@@ -39,6 +39,8 @@ class Pair:
         """Whether a check of the peer has led to that one. Once is enough: the rest is repetition."""
         self.heard_at: float | None = None
         """When anything authenticated last came on it."""
+        self.follows: Pair | None = None
+        """The pair that was selected when the peer was first heard on this one."""
         self.set_role(controlling=controlling)
 
     @property
@@ -58,6 +60,11 @@ class Pair:
     def reflexive_priority(self) -> int:
         """PRIORITY of our checks: what a peer-reflexive candidate of our base would have (section 7.1.1)."""
         return _PEER_REFLEXIVE << 24 | self.local.priority & 0xFFFFFF
+
+    def is_rebinding_of(self, other: Pair) -> bool:
+        """Whether it looks as if a NAT gave the peer another port since the other pair was selected."""
+        path, old = self.path, other.path
+        return self.follows is other and path.base is old.base and path.address[0] == old.address[0]
 
     def set_role(self, *, controlling: bool) -> None:
         """Section 6.1.2.3; both sides must come to the same number."""

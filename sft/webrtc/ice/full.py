@@ -41,8 +41,8 @@ class FullAgent:
     """Controlling when it made the offer; a role conflict is settled by the tie-breaker.
 
     Nominates regularly: the best pair that works, once no better one can come or patience is over.
-    After that only a silent selected pair is left, for one on which the peer is heard. As
-    controlled agent it follows the peer's newest nomination.
+    After that a selected pair is left only if a NAT gave the peer another port, or if it is silent while
+    the peer is heard on another. As controlled agent it follows the peer's newest nomination.
     """
 
     __slots__ = (
@@ -205,11 +205,12 @@ class FullAgent:
         self._request(best, Purpose.NOMINATION, now)
 
     def _livelier_than(self, current: Pair, now: float) -> Pair | None:
-        """The pair on which the peer is heard while the selected one is silent: its address changed."""
-        if current.heard_at is None or now < current.heard_at + STALE:
-            return None
-        alive = (pair for pair in self._list.pairs if pair.is_valid and pair is not current)
-        return next((pair for pair in alive if pair.heard_at and now < pair.heard_at + ALIVE), None)
+        """The pair to change to: the peer's port has changed, or it is heard there and silent here."""
+        others = [pair for pair in self._list.pairs if pair.is_valid and pair is not current]
+        rebound = next((pair for pair in others if pair.is_rebinding_of(current)), None)
+        if rebound is not None or current.heard_at is None or now < current.heard_at + STALE:
+            return rebound
+        return next((pair for pair in others if pair.heard_at and now < pair.heard_at + ALIVE), None)
 
     def _give_up(self, reason: str) -> None:
         self._event(AgentEvent.GIVE_UP)
@@ -276,6 +277,7 @@ class FullAgent:
         pair = self._list.find(seen.base, seen.address)
         if pair is None:
             pair = self._list.learn(seen.base, seen.address, seen.priority, controlling=self.controlling)
+            pair.follows = self._selected_pair
             self._list.forget_one(self._selected_pair)
         pair.heard_at = now
         if not pair.is_valid and not pair.triggered:
@@ -345,6 +347,7 @@ class FullAgent:
         if pair is not self._selected_pair:
             self._selected_pair = pair
             self.selected = pair.path
+            pair.follows = None  # or a peer that moves for ever would leave a chain
         self._consent.confirm(now)
 
     def _set_role(self, *, controlling: bool) -> None:
