@@ -64,6 +64,7 @@ async def test_checklist_02_the_offer_has_what_clients_depend_on(world: World) -
     assert {line.split(" ", 1)[1] for line in lines if line.startswith("a=rtpmap:")} == {
         "opus/48000/2",
         "VP8/90000",
+        "rtx/90000",  # which clients keep (section 3.4.4)
     }
     assert len(ann.newest.offer.encode()) <= 16_383
 

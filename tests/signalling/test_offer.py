@@ -47,8 +47,10 @@ a=rtcp-mux
 {TRANSPORT}\
 a=candidate:3d7c0a11 1 UDP 2113995519 203.0.113.5 41234 typ host
 a=end-of-candidates
-m=video 9 UDP/TLS/RTP/SAVPF 100
+m=video 9 UDP/TLS/RTP/SAVPF 100 101
 a=rtpmap:100 VP8/90000
+a=rtpmap:101 rtx/90000
+a=fmtp:101 apt=100
 a=rtcp:9
 a=sendrecv
 a=mid:video
@@ -195,7 +197,7 @@ def test_another_parser_reads_the_offer(make_parameters: Make) -> None:
     assert len(parsed.media) == 3 + 5 + 9
     audio, video, data, *slots = parsed.media
     assert [codec.mimeType for codec in audio.rtp.codecs] == ["audio/opus"]
-    assert [codec.mimeType for codec in video.rtp.codecs] == ["video/VP8"]
+    assert [codec.mimeType for codec in video.rtp.codecs] == ["video/VP8", "video/rtx"]
     assert [(c.ip, c.port, c.type, c.protocol) for c in audio.ice_candidates] == [
         ("203.0.113.5", 41234, "host", "UDP")
     ]

@@ -4,6 +4,7 @@
 
     server ── internet ── turn                 public hosts
                  │ ├───── home                 a public host
+                 │ ├╌╌╌╌╌ train                a public host behind a bad link
                  │ ├───── six                  a host with IPv6 only
                  │ ├───── gate ── office       a private host, behind a NAT and a firewall
                  │ └───── border ┬─ cloud      a private host, behind a 1:1 NAT and a firewall
@@ -18,6 +19,7 @@ SERVER, SERVER_6 = "203.0.113.2", "2001:db8:1::2"
 BORDER, CLOUD, DESK = "203.0.113.18", "10.1.0.2", "10.1.1.2"
 TURN = "203.0.113.34"
 HOME, HOME_6 = "192.0.2.2", "2001:db8:2::2"
+TRAIN = "192.0.2.18"
 GATE, OFFICE = "198.51.100.2", "10.0.0.2"
 SIX = "2001:db8:6::2"
 
@@ -37,6 +39,8 @@ class Internet(Lab):
         self.server = self._at(middle, "server", f"{SERVER}/28", f"{SERVER_6}/64")
         self.turn = self._at(middle, "turn", f"{TURN}/28")
         self.home = self._at(middle, "home", f"{HOME}/28", f"{HOME_6}/64")
+        self.train = self.host("train")
+        self.wireless = self.connect_badly(self.train, middle, f"{TRAIN}/28")
         self.six = self._at(middle, "six", f"{SIX}/64")
         self.gate = self._at(middle, "gate", f"{GATE}/28")
         self.office = self._at(self.gate, "office", f"{OFFICE}/24")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -177,3 +178,42 @@ async def test_the_url_a_server_names_is_used_once_it_proved_readable(
         return asked;""",
     )
     assert asked == expected
+
+
+async def test_media_is_held_back_by_leaps_and_let_go_slowly(page: Page) -> None:
+    targets = await run(
+        page,
+        "playout.js",
+        """const targets = [];
+        let target = 0;
+        const look = (calm) => targets.push(Math.round((target = m.nextTarget(target, calm))));
+        for (let late = 0; late < 8; late++) look(0);
+        for (let calm = 1; calm <= 300; calm++) look(calm);
+        return targets;""",
+    )
+    assert targets[:8] == [100, 160, 220, 280, 350, 438, 548, 685]
+    assert targets[8:37] == [685] * 29, "after the last time it stays for a while"
+    assert targets[37:40] == [678, 671, 665]
+    assert 150 < sum(target > 0 for target in targets[37:]) < 200
+    assert targets[-1] == 0, "at last the browser decides alone again"
+    assert min(target for target in targets if target) >= 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "late"),
+    [
+        ("audio", {"packetsDiscarded": 1}, True),
+        ("audio", {"packetsLost": 5, "concealedSamples": 9600}, False),  # it never came
+        ("video", {"freezeCount": 1, "nackCount": 3}, True),
+        ("video", {"freezeCount": 1}, False),  # the sender paused
+        ("video", {"nackCount": 3}, False),  # repaired in time
+    ],
+)
+async def test_only_what_came_too_late_is_a_reason_to_wait(
+    page: Page, kind: str, changes: dict[str, int], late: bool
+) -> None:
+    before = {"kind": kind, "packetsDiscarded": 4, "freezeCount": 2, "nackCount": 7}
+    now = before | {key: before.get(key, 0) + more for key, more in changes.items()}
+    assert (
+        await run(page, "playout.js", f"return m.wasLate({json.dumps(before)}, {json.dumps(now)});") == late
+    )

@@ -209,7 +209,8 @@ export class CallScreen {
   }
 
   #drawState() {
-    const text = { connecting: 'Connecting …', reconnecting: 'Connection lost, reconnecting …' }[this.#client.state];
+    const state = this.#client.isInterrupted ? 'reconnecting' : this.#client.state;
+    const text = { connecting: 'Connecting …', reconnecting: 'Connection lost, reconnecting …' }[state];
     const chip = byId('link-state');
     chip.hidden = !text;
     if (text && chip.textContent !== text) announce(text);

@@ -5,19 +5,23 @@
  * audio, then send-only video. Nothing is trickled.
  */
 
+import { Playout } from './playout.js';
 import { SftError } from './signalling.js';
 
 const CONNECT_LIMIT = 15000; // ms from CONFCONN to the open data channel
 const GATHERING_LIMIT = 2000; // ms
-const OUTAGE_LIMIT = 4000; // ms of `disconnected`; the browser takes much longer to call it failed
+const OUTAGE = 4000; // ms of `disconnected`; the browser takes much longer to call it failed
+const OUTAGE_LOOK = 1000; // ms between two looks whether the server answers
+const OUTAGE_GRACE = 3000; // ms that media may take to come back when the server answers
 const LAYERS = {
   l: { scaleResolutionDownBy: 2, maxBitrate: 250_000 },
   h: { scaleResolutionDownBy: 1, maxBitrate: 1_500_000 },
 };
 
 /**
- * Events: 'open' (the data channel), 'message' (detail: the parsed JSON object; not before start()), 'lost'
- * (detail: why; once, also when it never opened). None after close().
+ * Events: 'open' (the data channel), 'message' (detail: the parsed JSON object; not before start()),
+ * 'interruption' (`isInterrupted` changed), 'lost' (detail: why; once, also when it never opened). None after
+ * close().
  */
 export class Connection extends EventTarget {
   #pc;
@@ -26,8 +30,13 @@ export class Connection extends EventTarget {
   #audio = null; // transceivers of what we send
   #video = null;
   #held = []; // messages that came before start()
-  #outage = null; // timer
+  #outages = 0;
+  #server = null;
+  #playout;
   #over = false;
+
+  /** Nothing comes from the server, which may end by itself. */
+  isInterrupted = false;
 
   /** Slots in the order of the offer: {mid, receiver, track, kid}; kid: whose frames came last, or null. */
   audioSlots = [];
@@ -43,10 +52,12 @@ export class Connection extends EventTarget {
     this.#pc.ondatachannel = ({ channel }) => this.#useChannel(channel);
     this.#pc.onconnectionstatechange = () => {
       const { connectionState } = this.#pc;
-      clearTimeout(this.#outage);
+      const outage = ++this.#outages;
       if (connectionState === 'failed') this.#lose('network');
-      if (connectionState === 'disconnected') this.#outage = setTimeout(() => this.#lose('network'), OUTAGE_LIMIT);
+      else if (connectionState === 'disconnected') this.#outlast(() => !this.#over && outage === this.#outages);
+      else this.#setInterrupted(false);
     };
+    this.#playout = new Playout(this.#pc, () => [...this.audioSlots, ...this.videoSlots]);
   }
 
   /** Whether the offer and answer let us send. */
@@ -64,6 +75,7 @@ export class Connection extends EventTarget {
 
   /** From CONFCONN (`request`) to the open data channel. Rejects with SftError. */
   async establish(server, messages, request, media) {
+    this.#server = server;
     const opened = this.#until('open', CONNECT_LIMIT);
     const offer = await server.post(request);
     if (offer.type === 'CONFCONN') throw SftError.refused(offer.status);
@@ -155,6 +167,28 @@ export class Connection extends EventTarget {
     held.forEach((data) => this.#deliver(data));
   }
 
+  /**
+   * If the network is cut, nothing is lost yet: when it is back, media is. But if the server answers requests
+   * and media stays away, it has lost us, or the way of media is closed, and only a new connection helps.
+   */
+  async #outlast(lasts) {
+    await pause(OUTAGE);
+    if (lasts()) this.#setInterrupted(true);
+    while (lasts()) {
+      if (!(await this.#server.answers())) await pause(OUTAGE_LOOK);
+      else {
+        await pause(OUTAGE_GRACE);
+        if (lasts()) this.#lose('network');
+      }
+    }
+  }
+
+  #setInterrupted(isInterrupted) {
+    if (this.#over || this.isInterrupted === isInterrupted) return;
+    this.isInterrupted = isInterrupted;
+    this.dispatchEvent(new Event('interruption'));
+  }
+
   #lose(why) {
     if (this.#over) return;
     this.close();
@@ -213,6 +247,11 @@ export class Connection extends EventTarget {
     return levels;
   }
 
+  /** ms by which media under this KID is held back so that repeats come in time. */
+  heldBack(kid) {
+    return this.#playout.targetOf(kid);
+  }
+
   getStats() {
     return this.#pc.getStats();
   }
@@ -220,8 +259,14 @@ export class Connection extends EventTarget {
   close() {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#outage);
+    this.#playout.stop();
     this.#pc.close();
     this.#crypto.close(this.number);
   }
+}
+
+function pause(milliseconds) {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
+  });
 }

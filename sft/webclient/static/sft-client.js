@@ -12,7 +12,8 @@
  *     await client.leave();
  *
  * Events (all of class Event; look at the client's properties for what has changed):
- *     'state'   `state`: idle, connecting, connected, reconnecting, closing, closed; `error` says why it closed
+ *     'state'   `state`: idle, connecting, connected, reconnecting, closing, closed; `error` says why it closed;
+ *               or `isInterrupted` has changed
  *     'roster'  `participants` changed: see Participant in roster.js
  *     'slots'   `audioTracks` or some `videoTrackOf(userid)` changed
  *     'failure' frames that cannot be decrypted keep coming; detail: {code, kid}; at most one a second
@@ -109,6 +110,11 @@ export class SftClient extends EventTarget {
     return this.#roster.all;
   }
 
+  /** Connected, but nothing comes: the network may be cut, and a moment later not. */
+  get isInterrupted() {
+    return this.state === 'connected' && Boolean(this.#connection?.isInterrupted);
+  }
+
   /** Whether we let this participant hear and see us. */
   approves(participant) {
     return !participant.isSelf && Boolean(this.#options.approve(participant));
@@ -145,6 +151,11 @@ export class SftClient extends EventTarget {
       if (participant) levels.set(participant.userid, level);
     }
     return levels;
+  }
+
+  /** ms by which a participant's media is held back so that repeats of lost packets come in time. */
+  heldBack(userid) {
+    return this.#connection?.heldBack(this.#roster.get(userid)?.kid) ?? 0;
   }
 
   /** @returns {Promise<{counters: object, frames: Array | null}>} of the encryption; see sframe-worker.js */
@@ -254,6 +265,7 @@ export class SftClient extends EventTarget {
     const iceServers = [...this.#options.iceServers, ...given];
     const connection = new Connection(++this.#connections, newKid(), this.#crypto, iceServers);
     connection.addEventListener('message', ({ detail }) => this.#receive(connection, detail));
+    connection.addEventListener('interruption', () => this.#emit('state'));
     connection.addEventListener('lost', ({ detail }) => this.#lost(connection, detail));
     try {
       await connection.establish(this.#server, this.#messages, request, this.#media);

@@ -1,6 +1,7 @@
 /** HTTP to the SFT, and what can go wrong on the way. */
 
 const REQUEST_LIMIT = 15000; // ms
+const ANSWER_LIMIT = 2000;
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 
 const REFUSALS = {
@@ -55,6 +56,17 @@ export class Server {
       return Array.isArray(iceServers) ? iceServers : [];
     } catch {
       return [];
+    }
+  }
+
+  /** Whether it can be reached now. */
+  async answers() {
+    try {
+      const options = { mode: 'no-cors', cache: 'no-store', signal: AbortSignal.timeout(ANSWER_LIMIT) };
+      await fetch(this.#url(this.#base, 'sft/status'), options);
+      return true;
+    } catch {
+      return false;
     }
   }
 

@@ -92,7 +92,7 @@ export function installTestHooks({ client, screen, hooks, options }) {
     /**
      * {state, userid, kid, code, banner, counters, packetsReceived, packetsSent,
      *  framesDecoded: in all video slots; slotsDb: the loudest frequency of each audio slot, null: silence,
-     *  participants: {userid: {name, sealed, approved, tile, muted, video, screen, kid, speaking,
+     *  participants: {userid: {name, sealed, approved, tile, muted, video, screen, kid, speaking, heldBack,
      *                          framesDecoded, width, height, hue, heard, peakHz, peakDb}}}
      */
     async state() {
@@ -115,6 +115,7 @@ export function installTestHooks({ client, screen, hooks, options }) {
           screen: sharing,
           kid: kid === null ? null : kidToHex(kid),
           speaking: screen.tiles.isSpeaking(userid),
+          heldBack: client.heldBack(userid),
           framesDecoded: frames.get(shown?.id) ?? 0,
           width: element?.videoWidth ?? 0,
           height: element?.videoHeight ?? 0,
