@@ -107,6 +107,8 @@ class Endpoint:
 
         self.last_alive = float("-inf")
         """When the last authenticated SRTP or SRTCP packet came."""
+        self.last_rtcp = float("inf")
+        """When the last RTCP came; before the first one nobody was cut off."""
         self.packets = 0
         self.octets = 0
 

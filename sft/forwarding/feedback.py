@@ -22,6 +22,9 @@ REPORT_PERIOD = 1.0
 SLOTS_PER_COMPOUND = 12
 """Sender reports with their CNAMEs in one datagram: 72 bytes each, next to at most 31 report blocks."""
 
+OUTAGE = 4.0
+"""Seconds without RTCP after which a receiver of video was cut off; it reports every second or so."""
+
 MAX_DELAY = 5.0
 """Seconds by which a sender's report may differ from what the newest packet's arrival says; a report
 further off is nonsense, or from before the sender began anew."""
@@ -37,6 +40,9 @@ def receive_rtcp_untrusted(endpoint: Endpoint, compound: bytes, now: float) -> N
         raise BadPacket(Drop.RTP_UNKNOWN_SOURCE, "too many RTCP senders")
     packets = rtcp.parse_compound_untrusted(compound)
     table.counters.past.received["rtcp"].add(1, len(compound))
+    if now - endpoint.last_rtcp > OUTAGE:
+        _came_back(endpoint, table, now)
+    endpoint.last_rtcp = now
     for packet in packets:
         match packet:
             case rtcp.SenderReport():
@@ -60,6 +66,13 @@ def receive_rtcp_untrusted(endpoint: Endpoint, compound: bytes, now: float) -> N
                         table.pause_source(source, now)
             case _:
                 pass  # SDES, REMB and transport-wide feedback: nothing here uses them yet
+
+
+def _came_back(endpoint: Endpoint, table: Table, now: float) -> None:
+    """All its pictures are broken; it would find that out and ask, but later."""
+    for slot in endpoint.video_slots:
+        if slot.source is not None:
+            table.gate.request(slot.source, Cause.RECEIVER_BACK, now)
 
 
 def _take_sender_report(endpoint: Endpoint, table: Table, report: rtcp.SenderReport, now: float) -> None:

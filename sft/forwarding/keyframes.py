@@ -28,6 +28,7 @@ class Cause(StrEnum):
     LAYER_CHANGE = "layer_change"
     RECEIVER_PLI = "receiver_pli"
     RECEIVER_FIR = "receiver_fir"
+    RECEIVER_BACK = "receiver_back"
     REPAIR_FAILED = "repair_failed"
 
 

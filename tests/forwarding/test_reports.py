@@ -210,6 +210,21 @@ def test_every_packet_of_a_compound_counts(call, pair) -> None:
     assert call.table.gate.causes[Cause.RECEIVER_FIR] == 1
 
 
+@pytest.mark.parametrize(("silence", "asked"), [(2.0, []), (10.0, [HIGH])])
+def test_who_comes_back_from_an_outage_gets_a_keyframe_at_once(call, pair, silence, asked) -> None:
+    sender, receiver = pair
+    call.table.set_streams(receiver.endpoint, [(sender.endpoint, 2)], call.now)
+    sender.video(HIGH, "h", key=True)
+    receiver.send_rtcp(rtcp.write_receiver_report(1))
+    for _ in range(round(silence / 0.1)):
+        call.advance(0.1)
+        sender.video(HIGH)
+    sender.asked(rtcp.Pli)
+    receiver.send_rtcp(rtcp.write_receiver_report(1))
+    assert [pli.media for pli in sender.asked(rtcp.Pli)] == asked
+    assert call.table.gate.causes[Cause.RECEIVER_BACK] == len(asked)
+
+
 def test_a_storm_of_pli_from_all_receivers_is_one_request(call) -> None:
     sender, *receivers = (call.join() for _ in range(10))
     call.connect_all()
