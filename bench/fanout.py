@@ -1,10 +1,10 @@
 """The packet path against the floors: the same traffic, sockets and sizes, without ICE and HTTP.
 
-    python bench/fanout.py [--call fan|twenty] [--seconds 10] [--speed 1] [--json]
+    python bench/fanout.py [--call fan|twenty|in] [--seconds 10] [--speed 1] [--json]
 
-Runs the floors and the product's packet path (``sft.forwarding`` with the Python engine, RTCP
-housekeeping included), one after the other in this process, and prints CPU per packet out and the
-ratios.
+Runs the floors and the product's packet path (``sft.forwarding`` with the Python engine, and with the native
+one if it is compiled; RTCP housekeeping included), one after the other in this process, and prints CPU per
+packet out and the ratios. A high ``--speed`` shows what a core can do when it is never idle.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 from floor import floor
 from traffic import FIRST_SSRC, KEY, Traffic, arguments, chosen
@@ -22,6 +26,7 @@ from sft.forwarding.engine import PythonEngine
 from sft.forwarding.loop import receive
 from sft.forwarding.table import Table
 from sft.model import Drops, ParticipantId, SrtpParameters
+from sft.plugin import Engine
 
 KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", inbound=KEY, outbound=KEY)
 
@@ -29,10 +34,10 @@ KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", inbound=KEY, outbound=KEY)
 class Call:
     """A table of the traffic's participants, in which everybody gets what the shape says."""
 
-    def __init__(self, traffic: Traffic) -> None:
+    def __init__(self, traffic: Traffic, engine: Callable[[Drops], Engine]) -> None:
         self.drops = Drops()
         self.deadline = float("inf")
-        self.engine = PythonEngine(self.drops)
+        self.engine = engine(self.drops)
         self.table = Table(os.urandom, lambda now: now + 1.7e9, self._wake)
         now = time.monotonic()
         shape = traffic.shape
@@ -66,9 +71,9 @@ class Call:
         return endpoint
 
 
-def fanout(traffic: Traffic) -> Call:
+def fanout(traffic: Traffic, engine: Callable[[Drops], Engine]) -> Call:
     """Forward until the traffic ends."""
-    call = Call(traffic)
+    call = Call(traffic, engine)
     endpoints, bases, addresses = call.endpoints, traffic.bases, traffic.addresses
     for index, data, now in traffic.packets():
         receive(endpoints[index], bases[index], data, addresses[index], now)
@@ -82,27 +87,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments(parser)
+    arguments(parser, without=("c50",))
     options = parser.parse_args()
     shape = chosen(options)
-    results = []
+    floors = []
     for srtp in ("c", "session", "direct"):
         with Traffic(shape, options.seconds) as traffic:
-            results.append(floor(traffic, srtp))
-    with Traffic(shape, options.seconds) as traffic:
-        started = time.process_time()
-        call = fanout(traffic)
-        results.append(traffic.report("sft.forwarding", time.process_time() - started))
-    product = results[-1]["us_per_packet_out"]
-    for result in results[:-1]:
-        result["product_ratio"] = round(product / result["us_per_packet_out"], 3)
-    drops = {reason.value: count for reason, count in call.drops.counts.items() if count}
+            floors.append(floor(traffic, srtp))
+    products = []
+    for engine in engines():
+        with Traffic(shape, options.seconds) as traffic:
+            started = time.process_time()
+            call = fanout(traffic, engine)
+            result = traffic.report(f"sft.forwarding, {engine.__name__}", time.process_time() - started)
+        for one in floors:
+            result[f"times {one['name']}"] = round(result["us_per_packet_in"] / one["us_per_packet_in"], 2)
+        result["drops"] = {reason.value: count for reason, count in call.drops.counts.items() if count}
+        products.append(result)
     if options.json:
-        print(json.dumps({"call": shape.name, "runs": results, "drops": drops}))
+        print(json.dumps({"call": shape.name, "runs": floors + products}))
         return
-    for result in results:
+    for result in floors + products:
         print(result)
-    print("drops:", drops or "none")
+
+
+def engines() -> list[Any]:
+    """Classes of those that are here: the native one has to be compiled."""
+    found: list[Any] = [PythonEngine]
+    if find_spec("sft_engine_native"):
+        found.append(import_module("sft_engine_native").NativeEngine)
+    return found
 
 
 if __name__ == "__main__":

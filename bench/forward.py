@@ -1,17 +1,20 @@
 """The real server forwarding media, against the floor.
 
-    python bench/forward.py [--seconds 10] [--rounds 2] [--call fan|twenty|both] [--json] [--profile FILE]
+    python bench/forward.py [--seconds 8] [--rounds 2] [--call fan|twenty|c50|all] [--json] [--profile FILE]
 
-Two calls, AES-128-GCM, everybody connected by ICE, DTLS and data channel, and approved by all:
+Three calls, AES-128-GCM, everybody connected by ICE, DTLS and data channel, and approved by all:
 
 fan      one participant sends 300 video packets a second of 1100 bytes to 30 others
 twenty   20 participants, each sends 50 audio and 60 video packets a second; five of them speak; each
          receives the speakers and four videos
+c50      50 participants, each sends 25 audio packets a second and video in two layers, 60 and 150 packets of
+         1000 bytes; each receives the speakers and nine low layers: 665 packets out, 235 in
 
-The floors (in C, and in Python) and the server run in turn, ``--rounds`` times, in the same minute on the
-same machine. What counts is CPU time of the server's process per packet it sends; "net" is less what the
-same call costs without media (checks, pings, RTCP). The clients are this process. Lost packets are
-reported; if the clients were short of CPU, or other programs used the machine, there is no verdict.
+The floors (in C, and in Python) and the server, with the Python engine and with the native one if it is
+compiled, run in turn, ``--rounds`` times, in the same minutes on the same machine. What counts is CPU time
+of the server's process per packet it sends; "net" is less what the same call costs without media (checks,
+pings, RTCP). The clients are this process. Lost packets are reported; if the clients were short of CPU, or
+other programs used the machine, there is no verdict.
 """
 
 from __future__ import annotations
@@ -23,15 +26,17 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from traffic import SHAPES, Shape
+from traffic import CALLS, Shape
 
 from server import Server
 from sft_load.client import Client
 from sft_load.fleet import Fleet
+from sft_load.messages import HIGH, LOW
 from sft_load.meter import Meter, objection
 
 AIMS = {"fan": 2.2, "twenty": 2.7}
@@ -40,6 +45,11 @@ AIMS = {"fan": 2.2, "twenty": 2.7}
 WARM_UP_SECONDS = 2.0
 FRAMES_PER_SECOND = 30
 FLOORS = ("c", "direct")
+ENGINES: dict[str, list[str]] = {"python": [], "native": ["sft_engine_native"]}
+"""The modules that each needs."""
+
+LOAD = 0.7
+"""Share of a core at which ``participants_per_core`` is given."""
 
 
 def begin(shape: Shape, clients: list[Client]) -> list[tuple[Callable[[], None], float]]:
@@ -49,7 +59,8 @@ def begin(shape: Shape, clients: list[Client]) -> list[tuple[Callable[[], None],
     for stream in shape.streams:
         sender = clients[stream.sender]
         if stream.level is None:
-            video = sender.start_video(stream.size, per_frame=max(1, stream.rate // FRAMES_PER_SECOND))
+            per_frame = max(1, stream.rate // FRAMES_PER_SECOND)
+            video = sender.start_video(stream.size, per_frame, stream.layer)
             flows.append((partial(sender.send_video, video), stream.rate))
             for receiver in stream.receivers:
                 watched.setdefault(receiver, []).append(sender.user)
@@ -57,8 +68,18 @@ def begin(shape: Shape, clients: list[Client]) -> list[tuple[Callable[[], None],
             sender.start_audio(stream.level)
             flows.append((sender.send_audio, stream.rate))
     for receiver, users in watched.items():
-        clients[receiver].watch(users, time.monotonic())
+        quality = LOW if _layers(shape) else HIGH
+        clients[receiver].watch(users, time.monotonic(), [quality] * len(users))
     return flows
+
+
+def _layers(shape: Shape) -> list[str]:
+    return sorted({stream.layer for stream in shape.streams if stream.layer})
+
+
+def engines() -> list[str]:
+    """Those that are here: the native one has to be compiled."""
+    return [name for name, modules in ENGINES.items() if all(map(find_spec, modules))]
 
 
 def measure_floor(shape: Shape, seconds: float, srtp: str) -> float:
@@ -71,11 +92,13 @@ def measure_floor(shape: Shape, seconds: float, srtp: str) -> float:
     return float(result["us_per_packet_out"])
 
 
-def forward(shape: Shape, seconds: float, profile: Path | None = None) -> dict[str, Any]:
+def forward(
+    shape: Shape, seconds: float, engine: str = "python", profile: Path | None = None
+) -> dict[str, Any]:
     """One run of the server: first the silent call, then with media."""
-    with Server(shape.participants + 10, profile) as server:
+    with Server(shape.participants + 10, profile, ENGINES[engine]) as server:
         fleet = Fleet(server.url)
-        clients = fleet.gather(shape.participants)
+        clients = fleet.gather(shape.participants, rids=_layers(shape))
         flows = begin(shape, clients)
         fleet.run_for(WARM_UP_SECONDS)
         idle = measure(fleet, server, seconds)
@@ -115,35 +138,56 @@ def measure(fleet: Fleet, server: Server, seconds: float) -> dict[str, float]:
 
 
 def compare(shape: Shape, seconds: float, rounds: int) -> dict[str, Any]:
-    """Floors and server in turn."""
-    runs: list[dict[str, Any]] = []
+    """Floors and server, with each engine, in turn."""
+    floors: dict[str, list[float]] = {srtp: [] for srtp in FLOORS}
+    runs: dict[str, list[dict[str, Any]]] = {engine: [] for engine in engines()}
     for _ in range(rounds):
-        floors = {f"floor_{srtp}": measure_floor(shape, seconds, srtp) for srtp in FLOORS}
-        runs.append({**floors, **forward(shape, seconds)})
-    middle = {key: median(run[key] for run in runs) for key in runs[0] if key != "drops"}
-    ratios = [run["us_per_packet_out"] / run["floor_c"] for run in runs]
-    lost, wrong = sum(run["lost"] for run in runs), sum(run["wrong"] for run in runs)
-    clean = not lost and not wrong
+        for srtp, figures in floors.items():
+            figures.append(measure_floor(shape, seconds, srtp))
+        for engine, results in runs.items():
+            results.append(forward(shape, seconds, engine))
     return {
         "call": shape.name,
-        **{key: round(value, 3) for key, value in middle.items()},
-        "lost": lost,
-        "wrong": wrong,
-        "drops": [run["drops"] for run in runs if run["drops"]],
-        "ratio": round(median(ratios), 2),
-        "ratio_spread": [round(min(ratios), 2), round(max(ratios), 2)],
-        "ratio_net": round(median(r["us_per_packet_out_net"] / r["floor_c"] for r in runs), 2),
-        "ratio_to_python_floor": round(median(r["us_per_packet_out"] / r["floor_direct"] for r in runs), 2),
-        "verdict": objection(
-            max(run["client_cpu_share"] for run in runs), max(run["others_cpu_share"] for run in runs)
-        )
-        or verdict(median(ratios), AIMS[shape.name], clean),
+        **{f"floor_{srtp}": round(median(figures), 3) for srtp, figures in floors.items()},
+        "participants_per_core": per_core(shape, median(floors["c"]) * shape.packets_out / 1e6),
+        "engines": {engine: judge(shape, floors, results) for engine, results in runs.items()},
     }
 
 
-def verdict(ratio: float, aim: float, clean: bool) -> str:
-    if not clean:
-        return "none: packets were lost or wrong"
+def judge(shape: Shape, floors: dict[str, list[float]], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The middle of an engine's runs, and what they are times the floors of their rounds."""
+
+    def ratios(srtp: str, key: str = "us_per_packet_out") -> list[float]:
+        return [run[key] / floor for run, floor in zip(runs, floors[srtp], strict=True)]
+
+    middle = {key: round(median(run[key] for run in runs), 3) for key in runs[0] if key != "drops"}
+    lost, wrong = sum(run["lost"] for run in runs), sum(run["wrong"] for run in runs)
+    busiest = [max(run[f"{who}_cpu_share"] for run in runs) for who in ("client", "others")]
+    ratio = median(ratios("c"))
+    return {
+        **middle,
+        "lost": lost,
+        "wrong": wrong,
+        "drops": [run["drops"] for run in runs if run["drops"]],
+        "ratio": round(ratio, 2),
+        "ratio_spread": [round(min(ratios("c")), 2), round(max(ratios("c")), 2)],
+        "ratio_net": round(median(ratios("c", "us_per_packet_out_net")), 2),
+        "ratio_to_python_floor": round(median(ratios("direct")), 2),
+        "participants_per_core": per_core(shape, middle["server_cpu_share"]),
+        "verdict": objection(*busiest) or verdict(ratio, AIMS.get(shape.name), lost + wrong),
+    }
+
+
+def per_core(shape: Shape, share: float) -> int:
+    """Participants that load a core to ``LOAD``, if this call takes ``share`` of one."""
+    return round(LOAD * shape.participants / share)
+
+
+def verdict(ratio: float, aim: float | None, spoilt: int) -> str:
+    if spoilt:
+        return f"none: {spoilt} packets were lost or wrong"
+    if aim is None:
+        return ""
     return f"{'reached' if ratio <= aim else 'missed'}: aim {aim} times the floor in C"
 
 
@@ -151,17 +195,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--call", choices=(*SHAPES, "both"), default="both")
+    parser.add_argument("--call", choices=(*CALLS, "all"), default="all")
     parser.add_argument("--json", action="store_true")
     parser.add_argument(
         "--profile", type=Path, help="run the server once under cProfile; its figures mean less"
     )
     options = parser.parse_args()
-    chosen = [one for one in SHAPES.values() if options.call in (one.name, "both")]
+    chosen = [one for one in CALLS.values() if options.call in (one.name, "all")]
     if options.profile:
-        print(json.dumps(forward(chosen[0], options.seconds, options.profile), indent=2))
+        print(json.dumps(forward(chosen[0], options.seconds, profile=options.profile), indent=2))
         return
     results = [compare(shape, options.seconds, options.rounds) for shape in chosen]
     print(json.dumps(results) if options.json else json.dumps(results, indent=2))

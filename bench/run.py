@@ -23,6 +23,7 @@ LIBRARIES = ("trio", "pylibsrtp", "pyOpenSSL", "cryptography", "aiortc", "hyperc
 QUICK = {
     "fanout": ["--seconds", "2"],
     "forward": ["--seconds", "3", "--rounds", "1"],
+    "size": ["--seconds", "2", "--rounds", "1"],
     "transports": ["--seconds", "1", "--rounds", "1"],
     "flood": ["--seconds", "1", "--rounds", "1"],
     "joins": ["--calls", "20", "--participants", "50"],
@@ -61,14 +62,15 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         match name:
             case "fanout":
                 lines += [
-                    (f"packet path: {one['name']}", f"{one['us_per_packet_out']:.2f} us", "")
+                    (f"packet path: {one['name']}", f"{one['us_per_packet_out']:.2f} us", _times(one))
                     for one in result["runs"]
                 ]
             case "forward":
-                for one in result:
-                    spread = "-".join(map(str, one["ratio_spread"]))
-                    figure = f"{one['us_per_packet_out']:.2f} us, {one['ratio']} x C floor ({spread})"
-                    lines.append((f"server: call {one['call']}", figure, one["verdict"]))
+                lines += [line for one in result for line in call_rows(one)]
+            case "size":
+                net = (f"{size}: {row['us_per_packet_out_net']}" for size, row in result["sizes"].items())
+                figure = f"{', '.join(net)} us; {result['ratio']} x"
+                lines.append(("net by participants", figure, result["verdict"]))
             case "transports":
                 for one in result:
                     lost = one["lost_in"] + one["lost_out"]
@@ -92,6 +94,25 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
                     f"{result['full_rings_kb_per_participant']} kB with full rings"
                 )
                 lines.append((f"memory per participant, base {result['base_mb']} MB", figure, ""))
+    return lines
+
+
+def _times(result: dict[str, Any]) -> str:
+    return ", ".join(f"{value} x {key[6:]}" for key, value in result.items() if key.startswith("times "))
+
+
+def call_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """A call of ``forward.py``: floors, then each engine."""
+    call = result["call"]
+    floors = f"{result['floor_c']:.2f} us in C, {result['floor_direct']:.2f} us in Python"
+    lines = [(f"floor: {call}", f"{floors}; {result['participants_per_core']} participants per core", "")]
+    for engine, one in result["engines"].items():
+        spread = "-".join(map(str, one["ratio_spread"]))
+        figure = (
+            f"{one['us_per_packet_out']:.2f} us, {one['ratio']} x C floor ({spread}); "
+            f"{one['participants_per_core']} participants per core"
+        )
+        lines.append((f"server: {call}, {engine} engine", figure, one["verdict"]))
     return lines
 
 

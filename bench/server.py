@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,6 +39,9 @@ connect_seconds = 60.0
 [log]
 level = "warning"
 
+[plugins]
+modules = {modules}
+
 [plugins.transport_udp]
 ports = "{ports}"
 shared = {shared}
@@ -54,21 +58,26 @@ START_SECONDS = 20.0
 
 class Server:
     """One running ``sft-serve``. ``profile``: a file to write a cProfile of what is measured to.
-    ``shared``: all participants at one UDP port."""
+    ``shared``: all participants at one UDP port. ``modules``: plugins that are not installed as such."""
 
-    def __init__(self, ports: int, profile: Path | None = None, *, shared: bool = False) -> None:
+    def __init__(
+        self, ports: int, profile: Path | None = None, modules: Sequence[str] = (), *, shared: bool = False
+    ) -> None:
         listen, operator = _free_tcp_port(), _free_tcp_port()
         self.address = "127.0.0.1", listen
         self._operator = "127.0.0.1", operator
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name)
         config = folder / "sft.toml"
-        ranges = {
+        values = {
+            "listen": listen,
+            "operator": operator,
+            "modules": json.dumps(list(modules)),
             "ports": _free_udp_ports(ports),
             "shared": str(shared).lower(),
             "tcp_port": _free_tcp_port(),
         }
-        config.write_text(CONFIG.format(listen=listen, operator=operator, **ranges))
+        config.write_text(CONFIG.format(**values))
         self._log = folder / "log"
         program = [str(Path(sys.executable).with_name("sft-serve"))]
         if profile is not None:

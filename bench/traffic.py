@@ -47,6 +47,8 @@ class Stream:
     receivers: tuple[int, ...]
     level: int | None = None
     """Audio: how loud. Video has none."""
+    layer: str = ""
+    """Video: which one of several."""
 
 
 @attrs.frozen
@@ -93,7 +95,37 @@ def conversation(
     return Shape(f"conversation of {participants}", participants, tuple(streams))
 
 
-SHAPES = {"fan": fan(), "twenty": attrs.evolve(conversation(20, speakers=5, videos=4), name="twenty")}
+def simulcast(participants: int = 50, speakers: int = 5, videos: int = 9) -> Shape:
+    """C50, the standard load: audio in frames of 40 ms, video in two layers, everybody gets the speakers and
+    nine low layers: 665 packets a second out and 235 in per participant."""
+    streams = []
+    for stream in conversation(participants, speakers, videos, audio_rate=25).streams:
+        if stream.level is None:
+            streams.append(attrs.evolve(stream, size=1000, layer="l"))
+            streams.append(attrs.evolve(stream, size=1000, layer="h", rate=150, receivers=()))
+        else:
+            streams.append(stream)
+    return Shape("c50", participants, tuple(streams))
+
+
+def spread(participants: int, receivers: int = 9, packets_in: int = 2000) -> Shape:
+    """As many packets in and out whatever the number of participants: all send, each to ``receivers``."""
+    shape = conversation(participants, 0, receivers, video_rate=packets_in // participants)
+    videos = tuple(stream for stream in shape.streams if stream.level is None)
+    return Shape(f"spread over {participants}", participants, videos)
+
+
+def to_nobody(participants: int = 20) -> Shape:
+    """Video that nobody watches: what a packet costs on its way in."""
+    streams = (attrs.evolve(one, receivers=()) for one in conversation(participants, 0, 0).streams)
+    return Shape("in", participants, tuple(stream for stream in streams if stream.level is None))
+
+
+CALLS = {
+    shape.name: shape
+    for shape in (fan(), attrs.evolve(conversation(20, speakers=5, videos=4), name="twenty"), simulcast())
+}
+SHAPES = CALLS | {"in": to_nobody()}
 
 
 class UdpBase:
@@ -123,8 +155,8 @@ def session(ssrc_type: int) -> Session:
     return Session(policy)
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--call", choices=tuple(SHAPES), default="fan")
+def arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
+    parser.add_argument("--call", choices=[name for name in SHAPES if name not in without], default="fan")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--speed", type=float, default=1.0, help="times the packets per second")
     parser.add_argument("--json", action="store_true")
@@ -197,7 +229,8 @@ class Traffic:
             "lost": self.sent.value - self.packets_in + max(0, out - self.received.value),
             "blocked": self.blocked,
             "cpu_seconds": round(cpu, 3),
-            "us_per_packet_out": round(cpu / max(1, out) * 1e6, 3),
+            "us_per_packet_in": round(cpu / max(1, self.packets_in) * 1e6, 3),
+            "us_per_packet_out": round(cpu / out * 1e6, 3) if out else None,
         }
 
 

@@ -82,9 +82,9 @@ class Fleet:
         self.clients += added
         return added
 
-    def gather(self, count: int, *, video_slots: int = 9) -> list[Client]:
+    def gather(self, count: int, *, video_slots: int = 9, rids: Sequence[str] = ()) -> list[Client]:
         """A call of ``count`` in which everybody has approved everybody. Joins eight at a time."""
-        clients = self.add(count, video_slots=video_slots)
+        clients = self.add(count, video_slots=video_slots, rids=rids)
         for start in range(0, count, 8):
             batch = clients[start : start + 8]
             for client in batch:

@@ -8,21 +8,33 @@ descriptors of the packet path and for what wakes trio. No task can run meanwhil
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+import attrs
 import trio
+
+
+@attrs.frozen
+class TrioLoop:
+    """The loop that runs this task."""
+
+    epoll: int
+    """What it waits on."""
+    runnable: Collection[object]
+    """Tasks that are ready to run."""
+    next_deadline: Callable[[], float]
 
 
 class StandIn(trio.abc.Instrument):
     """Calls ``serve`` whenever ``own`` is readable, or as many seconds later as it last answered."""
 
-    def __init__(self, trios: int, own: int, serve: Callable[[], float]) -> None:
-        """``trios``: the epoll that trio waits on."""
+    def __init__(self, loop: TrioLoop, own: int, serve: Callable[[], float]) -> None:
+        self._loop = loop
         self._own = own
         self._serve = serve
         self._clock = trio.lowlevel.current_clock().current_time
         self._both = select.poll()
-        self._both.register(trios, select.POLLIN)
+        self._both.register(loop.epoll, select.POLLIN)
         self._both.register(own, select.POLLIN)
         self._token = trio.lowlevel.current_trio_token()
         self._failed = trio.Event()
@@ -50,12 +62,12 @@ class StandIn(trio.abc.Instrument):
 
     def _serve_for(self, seconds: float) -> bool:
         """True: trio has something to do that it cannot know of yet, because it came up meanwhile."""
+        runnable, next_deadline = self._loop.runnable, self._loop.next_deadline
         end = self._clock() + seconds
         wait = self._serve()
         while seconds:
-            loop = trio.lowlevel.current_statistics()
-            free = min(loop.seconds_to_next_deadline, end - self._clock())
-            if loop.tasks_runnable or free <= 0:
+            free = min(next_deadline(), end) - self._clock()
+            if runnable or free <= 0:
                 return True
             for fd, _ in self._both.poll(min(wait, free) * 1000):
                 if fd != self._own:
@@ -69,14 +81,20 @@ def _wake() -> None:
 
 
 def stand_in(own: int, serve: Callable[[], float]) -> StandIn | None:
-    """None: it cannot be. trio's descriptor is no part of its API, and a clock that is not the machine's own
-    (in tests) does not go on while we wait."""
+    """None: it cannot be. A clock that is not the machine's own (in tests) does not go on while we wait."""
+    loop = _loop()
+    return None if loop is None else StandIn(loop, own, serve)
+
+
+def _loop() -> TrioLoop | None:
+    """What we look at is no part of trio's API, which tells the same (``current_statistics``) at ten times
+    the cost, and its descriptor not at all. A trio that is built otherwise does without us."""
     try:
         from trio._core._run import GLOBAL_RUN_CONTEXT, SystemClock
 
         runner = GLOBAL_RUN_CONTEXT.runner
-        if isinstance(runner.clock, SystemClock):
-            return StandIn(runner.io_manager._epoll.fileno(), own, serve)
+        if not isinstance(runner.clock, SystemClock):
+            return None
+        return TrioLoop(runner.io_manager._epoll.fileno(), runner.runq, runner.deadlines.next_deadline)
     except (ImportError, AttributeError):
-        pass
-    return None
+        return None
