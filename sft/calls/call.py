@@ -43,7 +43,8 @@ class Call:
         self.participants: dict[ParticipantId, Participant] = {}
         self.on_empty: Callable[[float], None] = lambda now: None
         self._tick = context.timers.timer(lambda now: self.table.tick(now))
-        self.table = Table(context.random, context.wall, self._wake, context.media)
+        adapt = context.settings.adapt_video
+        self.table = Table(context.random, context.wall, self._wake, context.media, adapt=adapt)
         self.roster = Roster(id, context, started)
         self.approvals = Approvals()
         self.permissions = Permissions(self.participants, self.approvals, self.table)

@@ -22,7 +22,7 @@ from sft.forwarding.endpoint import Endpoint
 from sft.model import Address, Candidate, Drop, PathKind
 from sft.signalling.answer import read_answer_untrusted
 from sft.signalling.join import Event, JoinState, State, Timer
-from sft.signalling.offer import OfferParameters, write_offer
+from sft.signalling.offer import WITHOUT_REMB, Feedback, OfferParameters, write_offer
 from sft.webrtc.peer import ChannelOpen, Closed, Connected, Message, PathSelected, RemoteParameters
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class Connection:
                 video_slots=self.endpoint.video_slots,
                 rtcp_ssrc=self.endpoint.rtcp_ssrc,
                 rtcp_label=str(UUID(bytes=random(16))),
+                feedback=Feedback() if self._context.settings.adapt_video else WITHOUT_REMB,
             )
         )
 
@@ -139,6 +140,7 @@ class Connection:
             video_ssrcs=answer.video_ssrcs,
             audio_nack=answer.takes("audio", "nack"),
             video_nack=answer.takes("video", "nack"),
+            remb=any(answer.takes(slot.mid, "goog-remb") for slot in self.endpoint.video_slots),
         )
         self.peer.set_remote(
             RemoteParameters(

@@ -42,6 +42,7 @@ class Settings:
     """Our own URL, announced in SETUP and CONFPART."""
     audio_slots: int = 5
     max_video_slots: int = 32
+    adapt_video: bool = True
     participants_per_call: int = 500
     participants_per_worker: int = 2000
     pending_per_address: int = 60

@@ -149,10 +149,13 @@ class MediaConfig:
 
     audio_slots: voices a participant hears at once
     max_video_slots: videos a participant may ask for
+    adapt_video: whether a participant whose downlink does not carry all the video it wants gets smaller
+        pictures and fewer
     """
 
     audio_slots: int = attrs.field(default=5, validator=ge(1))
     max_video_slots: int = attrs.field(default=32, validator=ge(0))
+    adapt_video: bool = True
 
 
 @attrs.frozen

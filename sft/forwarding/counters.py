@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from sft.forwarding.downlink import Reason
 from sft.forwarding.keyframes import Cause
 from sft.histogram import Histogram
 from sft.model import MediaKind
@@ -88,6 +89,7 @@ class MediaCounters:
     """One per worker."""
 
     __slots__ = (
+        "degradations",
         "jitter_received",
         "jitter_sent",
         "keyframes_asked",
@@ -104,6 +106,8 @@ class MediaCounters:
         self.keyframes_wanted: dict[Cause, int] = dict.fromkeys(Cause, 0)
         self.keyframes_asked = 0
         """Requests sent."""
+        self.degradations: dict[Reason, int] = dict.fromkeys(Reason, 0)
+        """How often video was taken away from a receiver."""
         # One value per report, about one a second and stream.
         self.round_trip = Histogram(ROUND_TRIP_BOUNDS)
         self.loss_received = _by_kind(LOSS_BOUNDS)

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sft.errors import LocalError
+from sft.forwarding.budget import Budget
 from sft.forwarding.clock import ParticipantClock
+from sft.forwarding.layers import costs
 from sft.forwarding.libsrtp import Inbound
 from sft.forwarding.quality import Quality
 from sft.forwarding.repair import IN_VAIN, RepeatBudget
@@ -102,6 +104,9 @@ class Endpoint:
         """Seconds; 0: not known yet."""
         self.keyframes_wanted = 0
         """Requests that came from it."""
+        self.budget = Budget(costs)
+        self.padding = 0
+        """Octets of padding sent to it."""
         self.report_at = 0.0
         """When the next RTCP reports are due."""
 
@@ -113,13 +118,20 @@ class Endpoint:
         self.octets = 0
 
     def set_answer(
-        self, audio_ssrc: int | None, video_ssrcs: tuple[int, ...], audio_nack: bool, video_nack: bool
+        self,
+        audio_ssrc: int | None,
+        video_ssrcs: tuple[int, ...],
+        audio_nack: bool,
+        video_nack: bool,
+        remb: bool = False,
     ) -> None:
-        """What the SDP answer says: SSRCs it names, and whether the client answers generic NACKs."""
+        """What the SDP answer says: SSRCs it names, whether the client answers generic NACKs, and whether it
+        tells by REMB what it could receive."""
         self.audio_ssrc = audio_ssrc
         self._video_ssrcs = frozenset(video_ssrcs)
         self.audio_nack = audio_nack
         self.video_nack = video_nack
+        self.budget.downlink.takes_remb = remb
 
     def open(self, srtp: SrtpParameters, now: float) -> None:
         """The handshake is done: media may flow."""
@@ -149,6 +161,12 @@ class Endpoint:
         self.outlet = None
         for slot in self.slots.values():
             slot.engine_slot = None
+
+    @property
+    def video_octets(self) -> int:
+        """Sent to it so far, with repeats and padding."""
+        sent = sum([slot.octets for slot in self.video_slots])
+        return sent + self.repeat_budget.octets + self.padding
 
     def learn(
         self, ssrc: int, payload_type: int, rid: int, empty: bool, sequence: int, now: float

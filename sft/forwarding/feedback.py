@@ -64,8 +64,10 @@ def receive_rtcp_untrusted(endpoint: Endpoint, compound: bytes, now: float) -> N
                     source = endpoint.sources.get(ssrc)
                     if source is not None:
                         table.pause_source(source, now)
+            case rtcp.Remb():
+                endpoint.budget.downlink.take_remb(packet.bitrate, now)
             case _:
-                pass  # SDES, REMB and transport-wide feedback: nothing here uses them yet
+                pass  # SDES; transport-wide feedback, which nobody asked for
 
 
 def _came_back(endpoint: Endpoint, table: Table, now: float) -> None:
@@ -85,7 +87,7 @@ def _take_sender_report(endpoint: Endpoint, table: Table, report: rtcp.SenderRep
 
 def _take_blocks(endpoint: Endpoint, table: Table, blocks: tuple[rtcp.ReportBlock, ...], now: float) -> None:
     if blocks:
-        take_downstream(endpoint, table.counters, blocks, rtcp.ntp_from_unix(table.wall(now)))
+        take_downstream(endpoint, table.counters, blocks, rtcp.ntp_from_unix(table.wall(now)), now)
 
 
 def _want_keyframe(endpoint: Endpoint, table: Table, ssrc: int, cause: Cause, now: float) -> None:

@@ -30,6 +30,7 @@ class Cause(StrEnum):
     RECEIVER_FIR = "receiver_fir"
     RECEIVER_BACK = "receiver_back"
     REPAIR_FAILED = "repair_failed"
+    BUDGET = "budget"
 
 
 class _Wish:

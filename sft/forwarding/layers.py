@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sft.forwarding.keyframes import Cause, KeyframeGate
+from sft.forwarding.slot import Grant
 from sft.forwarding.source import Source
 from sft.webrtc.rtp import KEYFRAME_START, NO_DESCRIPTOR
 
@@ -20,6 +21,29 @@ if TYPE_CHECKING:
 
 LOW = 1
 """The quality of CONFSTREAMS that prefers layer ``l``; 0 (any) and 2 (high) prefer ``h``."""
+
+
+def costs(slot: Slot) -> tuple[float, float]:
+    """Bit/s of what the slot would show in the small layer, and as wanted."""
+    low, full = _choose(slot, LOW), _choose(slot, slot.quality)
+    return (low.meter.rate if low else 0.0), (full.meter.rate if full else 0.0)
+
+
+def _choose(slot: Slot, quality: int) -> Source | None:
+    """The source that is nearest to this quality."""
+    sender, receiver = slot.wanted, slot.receiver
+    if sender is None or receiver.outlet is None or receiver not in sender.video_receivers:
+        return None
+    order = ("l", "", "h") if quality == LOW else ("h", "", "l")
+    known = [sender.layers[layer] for layer in order if layer in sender.layers]
+    alive = [source for source in known if source.alive]
+    if alive:
+        return alive[0]
+    # Nothing is being sent: stay with what there is rather than wait for something else.
+    for current in (slot.pending, slot.source):
+        if current in known:
+            return current
+    return known[0] if known else None
 
 
 class LayerSelection:
@@ -41,6 +65,8 @@ class LayerSelection:
                     endpoint.viewers[slot] = None
             slot.wanted = endpoint
             slot.quality = quality
+        receiver.budget.allot(receiver.video_slots)
+        for slot in receiver.video_slots:
             self.aim(slot, Cause.SUBSCRIPTION, now)
 
     def changed(self, sender: Endpoint, cause: Cause, now: float) -> None:
@@ -80,19 +106,9 @@ class LayerSelection:
         source.reroute()
 
     def _target(self, slot: Slot) -> Source | None:
-        sender, receiver = slot.wanted, slot.receiver
-        if sender is None or receiver.outlet is None or receiver not in sender.video_receivers:
+        if slot.granted is Grant.PAUSED:
             return None
-        order = ("l", "", "h") if slot.quality == LOW else ("h", "", "l")
-        known = [sender.layers[layer] for layer in order if layer in sender.layers]
-        alive = [source for source in known if source.alive]
-        if alive:
-            return alive[0]
-        # Nothing is being sent: stay with what there is rather than wait for something else.
-        for current in (slot.pending, slot.source):
-            if current in known:
-                return current
-        return known[0] if known else None
+        return _choose(slot, LOW if slot.granted is Grant.LOW else slot.quality)
 
     def _switch(self, source: Source, now: float) -> None:
         changed: dict[Source, None] = {}

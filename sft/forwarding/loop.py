@@ -21,6 +21,7 @@ from sft.webrtc.rtp import (
     PADDING_BIT,
     PAYLOAD_RTX,
     read_extensions_untrusted,
+    set_send_time,
     strip_padding_untrusted,
 )
 
@@ -72,7 +73,7 @@ def _receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> Non
     if len(packet) < 12:
         raise BadPacket(Drop.RTP_MALFORMED)
     first, second, sequence, timestamp, ssrc = FIXED_HEADER.unpack_from(packet)
-    payload, level, transport, rid, frame = read_extensions_untrusted(packet, first)
+    payload, level, transport, rid, frame, sent = read_extensions_untrusted(packet, first)
     if first & PADDING_BIT and payload < len(packet):
         packet = strip_padding_untrusted(packet, payload)
     size = len(packet) - payload
@@ -81,7 +82,7 @@ def _receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> Non
         pending = endpoint.transport.pending
         if not pending:
             table.wake_soon(now)
-        pending.append((transport, now))
+        pending.append((packet[transport] << 8 | packet[transport + 1], now))
     source = endpoint.sources.get(ssrc)
     if source is None and second & 0x7F == PAYLOAD_RTX:
         source, packet, sequence = restore_untrusted(endpoint, packet, payload, rid)
@@ -151,6 +152,8 @@ def _receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> Non
 
     source.packets += 1
     source.octets += size
+    if source.kind is not AUDIO:  # once for all receivers; a repeat is byte-identical
+        packet = set_send_time(packet, first, transport, sent, now)
     source.ring[number & source.ring_mask] = (number, packet, now)
     if route is not None:
         endpoint.engine.fan_out(route, packet, number)

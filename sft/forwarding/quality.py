@@ -46,15 +46,17 @@ def measure_upstream(endpoint: Endpoint, counters: MediaCounters, blocks: tuple[
 
 
 def take_downstream(
-    endpoint: Endpoint, counters: MediaCounters, blocks: tuple[ReportBlock, ...], ntp: int
+    endpoint: Endpoint, counters: MediaCounters, blocks: tuple[ReportBlock, ...], ntp: int, now: float
 ) -> None:
     """The participant's reports on its slots came; ``ntp``: now, 32.32 fixed point."""
-    losses, jitters, trips = [], [], []
+    losses, jitters, trips, new_trips = [], [], [], []
     for block in blocks:
         slot = endpoint.slots.get(block.ssrc)
         if slot is None:
             continue
-        slot.lost = block.lost
+        before = slot.reported
+        expected, lost = slot.take_report(block)
+        endpoint.budget.downlink.take_loss(expected, lost, now)
         jitter = block.jitter / CLOCK_RATES[slot.kind]
         if slot.source is not None and jitter <= MAX_SECONDS:
             losses.append(block.fraction / 256)
@@ -65,10 +67,14 @@ def take_downstream(
             trip = ((ntp >> 16) - block.lsr - block.dlsr & 0xFFFFFFFF) / 65536
             if trip <= MAX_SECONDS:
                 trips.append(trip)
+                if before is not None and before.lsr != block.lsr:
+                    new_trips.append(trip)
     _keep(endpoint.downstream, losses, jitters)
     if trips:
         endpoint.round_trip = min(trips)
         counters.round_trip.observe(endpoint.round_trip)
+    if new_trips:
+        endpoint.budget.downlink.take_round_trip(min(new_trips))
 
 
 def _keep(quality: Quality, losses: list[float], jitters: list[float]) -> None:

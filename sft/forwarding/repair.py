@@ -164,9 +164,11 @@ def restore_untrusted(endpoint: Endpoint, packet: bytes, payload: int, rid: int)
 class RepeatBudget:
     """A token bucket: how many packets one receiver may have repeated."""
 
-    __slots__ = ("_at", "_tokens")
+    __slots__ = ("_at", "_tokens", "octets")
 
     def __init__(self) -> None:
+        self.octets = 0
+        """Of packets that were repeated."""
         self._tokens = REPEAT_BURST
         self._at = 0.0
 
@@ -208,6 +210,7 @@ def repeat(receiver: Endpoint, slot: Slot, lost: tuple[int, ...], now: float) ->
             if not receiver.repeat_budget.take(now):
                 return
             slot.repeats += 1
+            receiver.repeat_budget.octets += len(packet)
             receiver.engine.repeat(slot.engine_slot, packet, csrc, number & 0xFFFF, timestamp)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
 
 from sft.forwarding.source import CLOCK_RATES, Source, Stored
 from sft.model import MediaKind
@@ -11,9 +12,35 @@ from sft.model import MediaKind
 if TYPE_CHECKING:
     from sft.forwarding.endpoint import Endpoint
     from sft.plugin.interfaces import EngineSlot
+    from sft.webrtc.rtcp import ReportBlock
 
-HISTORY = 4
-"""Attachments remembered to answer NACKs that reach back behind a switch."""
+HISTORY = 32
+"""Attachments remembered to answer NACKs that reach back behind a switch, or behind padding."""
+
+
+MAX_EXPECTED = 1 << 15
+"""Packets between two reports; more are nonsense."""
+
+
+class Grant(IntEnum):
+    """How much of what is wanted a video slot may show."""
+
+    PAUSED = 0
+    LOW = 1
+    """The small layer."""
+    FULL = 2
+
+
+class Reported(NamedTuple):
+    """What the receiver last reported, and how far the slot was then."""
+
+    highest: int
+    lost: int
+    lsr: int
+    sequence: int
+    sent: int
+    fresh: bool
+    """The differences to the next report say something."""
 
 
 class Attachment:
@@ -42,6 +69,7 @@ class Slot:
         "attachments",
         "engine_slot",
         "first_number",
+        "granted",
         "kind",
         "label",
         "lost",
@@ -52,6 +80,7 @@ class Slot:
         "receiver",
         "repeated",
         "repeats",
+        "reported",
         "since",
         "source",
         "ssrc",
@@ -93,6 +122,7 @@ class Slot:
         # Video: what CONFSTREAMS asked for, and the layer whose keyframe is awaited.
         self.wanted: Endpoint | None = None
         self.quality = 0
+        self.granted = Grant.FULL
         self.pending: Source | None = None
 
         self.repeated: dict[int, tuple[int, float]] = {}  # number -> (times, last time); see repair.py
@@ -101,6 +131,7 @@ class Slot:
         """Packets the receiver asked for again."""
         self.lost = 0
         """Cumulative loss as the receiver last reported it."""
+        self.reported: Reported | None = None
 
     def attach(self, source: Source, now: float) -> None:
         """Go on with this source from its newest packet on, which has not been counted yet.
@@ -135,8 +166,63 @@ class Slot:
         self._octets += source.octets
         self.attachments[-1].last = self._sequence
         self.source = None
+        self.reported = None
         del source.slots[self]
         return source
+
+    def take_report(self, block: ReportBlock) -> tuple[int, int]:
+        """How many packets the receiver should have got since its last report, and how many of them were
+        lost on the way from us: what we never had does not count.
+
+        A block without news, because the slot is silent, begins anew. Losses at the end of what was sent
+        show only when the slot is used again, and are old by then.
+        """
+        before = self.reported
+        sent = self.packets - self.repeats
+        self.lost = block.lost
+        self.reported = Reported(block.highest, block.lost, block.lsr, self.last_sequence, sent, fresh=True)
+        if before is None:
+            return 0, 0
+        expected = block.highest - before.highest & 0xFFFFFFFF
+        if not expected:
+            self.reported = before._replace(fresh=False)
+        if not before.fresh or not expected < MAX_EXPECTED:
+            return 0, 0
+        missing = (self.last_sequence - before.sequence) - (sent - before.sent)
+        return expected, block.lost - before.lost - missing
+
+    @property
+    def may_be_padded(self) -> bool:
+        """Whether padding may follow what was sent: it must not stand between the packets of a frame, or
+        receivers take the frame for incomplete. A frame's last packet has the marker bit."""
+        if self.engine_slot is None or self.source is None:
+            return self.engine_slot is not None
+        newest = self.source.numbering.last
+        stored = self.source.ring[newest & self.source.ring_mask]
+        return stored is not None and stored[0] == newest and stored[1][1] >= 0x80
+
+    def pad(self, count: int) -> tuple[int, int]:
+        """Make room for so many packets of padding, which count as sent: gives the first one's sequence
+        number, extended, and the timestamp of all. Only if it may be padded."""
+        first = self.last_sequence + 1
+        timestamp = self._timestamp
+        self._packets += count
+        source = self.source
+        if source is None:
+            self._sequence += count
+        else:
+            before = self.attachments[-1]
+            before.last = first - 1
+            timestamp = source.timestamp + before.timestamp_offset
+            sequence_offset = before.sequence_offset + count
+            self.first_number = source.numbering.last + 1
+            self.attachments.append(
+                Attachment(source, first + count, sequence_offset, before.timestamp_offset)
+            )
+            if self.engine_slot is not None:
+                self.engine_slot.attach(sequence_offset & 0xFFFF, before.timestamp_offset)
+            source.reroute()
+        return first, timestamp & 0xFFFFFFFF
 
     @property
     def last_sequence(self) -> int:

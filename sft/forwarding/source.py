@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sft.forwarding.rate import RateMeter
 from sft.forwarding.repair import Gaps
 from sft.forwarding.rewrite import Numbering
 from sft.model import MediaKind
@@ -48,6 +49,7 @@ class Source:
         "lacking",
         "layer",
         "level",
+        "meter",
         "numbering",
         "octets",
         "packets",
@@ -107,6 +109,8 @@ class Source:
         # Counters of packets placed, forwarded or not (a slot's own counts are differences of these).
         self.packets = 0
         self.octets = 0
+        self.meter = RateMeter()
+        """Of a layer, what forwarding it costs."""
 
         # RFC 3550 appendix A.3 and A.8
         self.transit = 0

@@ -9,6 +9,7 @@ from sft.forwarding.counters import MediaCounters
 from sft.forwarding.endpoint import Endpoint
 from sft.forwarding.keyframes import Cause, KeyframeGate
 from sft.forwarding.layers import LayerSelection
+from sft.forwarding.probe import PACE, send_padding
 from sft.forwarding.selection import AudioSelection
 from sft.forwarding.source import Source
 from sft.model import MediaKind, RandomBytes
@@ -19,6 +20,9 @@ PERIOD = 0.1
 
 SILENCE = 1.0
 """Seconds without a packet after which a source is not alive: its receivers get another layer."""
+
+BUDGET_PERIOD = 0.2
+"""Seconds between two looks at what receivers' downlinks carry."""
 
 _EARLY = 0.001
 """A timer that fires this much too early has fired."""
@@ -35,10 +39,13 @@ class Table:
         wall: Callable[[float], float],
         wake: Callable[[float], None],
         counters: MediaCounters | None = None,
+        *,
+        adapt: bool = True,
     ) -> None:
         """``wall`` turns our ``now`` into Unix seconds. ``wake(when)`` must get :meth:`tick` called at
         that time; it is called rarely: when media starts, at a gap, and by every tick. ``counters``: the
-        worker's, which several tables share."""
+        worker's, which several tables share. ``adapt``: send a receiver less video than it wants when its
+        downlink does not carry more."""
         self.wall = wall
         self.counters = counters or MediaCounters()
         self.endpoints: dict[Endpoint, None] = {}
@@ -49,6 +56,8 @@ class Table:
         self._wake = wake
         self._next_wake = _NEVER
         self._next_round = 0.0
+        self._next_budget = 0.0 if adapt else _NEVER
+        self._probing: dict[Endpoint, None] = {}
         self._alive: dict[Source, None] = {}
         self._gapped: dict[Source, None] = {}
 
@@ -66,6 +75,7 @@ class Table:
             return
         for source in list(endpoint.sources.values()):
             endpoint.retire(source, now)
+        self._probing.pop(endpoint, None)
         self.layers.set_streams(endpoint, (), now)
         self.selection.leave(endpoint)
         for viewer in list(endpoint.viewers):
@@ -169,10 +179,14 @@ class Table:
             self._next_wake = _NEVER
         self._repair(now)
         self.gate.tick(now)
+        self._pad(now)
         if now >= self._next_round - _EARLY:
             self._next_round = now + PERIOD
             self._find_silent(now)
             self._report(now)
+        if now >= self._next_budget - _EARLY:
+            self._next_budget = now + BUDGET_PERIOD
+            self._budget(now)
         if self._alive:
             self._wake_by(self._next_round)
 
@@ -184,6 +198,29 @@ class Table:
                 # (RFC 3550 section 6.2).
                 endpoint.report_at = now + feedback.REPORT_PERIOD * (0.75 + self._random(1)[0] / 512)
                 feedback.report(endpoint, now, self.wall(now))
+
+    def _budget(self, now: float) -> None:
+        for source in self._alive:
+            if source.kind is MediaKind.VIDEO:
+                source.meter.sample(source.octets, now)
+        for receiver in self.endpoints:
+            budget, before = receiver.budget, receiver.budget.degradations
+            for slot in budget.round(receiver.video_slots, receiver.video_octets, now):
+                self.layers.aim(slot, Cause.BUDGET, now)
+            if budget.reason is not None:
+                self.counters.degradations[budget.reason] += budget.degradations - before
+            if budget.probe is not None:
+                self._probing[receiver] = None
+                self._wake_by(now + PACE)
+
+    def _pad(self, now: float) -> None:
+        for receiver in list(self._probing):
+            budget = receiver.budget
+            if budget.probe is None:
+                del self._probing[receiver]
+                continue
+            send_padding(receiver, budget.padding(receiver.video_octets, now), now)
+            self._wake_by(now + PACE)
 
     def _find_silent(self, now: float) -> None:
         for source in [source for source in self._alive if now - source.arrival > SILENCE]:

@@ -118,6 +118,16 @@ class ParticipantSnapshot:
     there is only one layer)."""
     receives: Mapping[str, int] = attrs.field(factory=dict)
     """How many of each it gets, as far as they are sent."""
+    downlink_bits_per_second: int = 0
+    """What it says it could receive of video (REMB); 0: it has said nothing."""
+    limited_by: str = ""
+    """Why it gets less video than it wants: ``remb``, ``loss`` or ``delay``; empty: it gets all."""
+    slots_reduced: int = 0
+    """Video slots that show the small layer in place of the wanted one..."""
+    slots_paused: int = 0
+    """... and that show nothing."""
+    degradations: int = 0
+    """How often video was taken away."""
 
 
 @attrs.frozen(kw_only=True)
@@ -212,6 +222,8 @@ class Snapshot:
     """What the kernel then refused is in ``drops``, too."""
     repair: RepairSnapshot = attrs.field(factory=RepairSnapshot)
     quality: QualitySnapshot | None = None
+    degradations: Mapping[str, int] = attrs.field(factory=dict)
+    """How often video was taken away from a receiver, by the reason: see ``limited_by``."""
     drops: Mapping[str, int] = attrs.field(factory=dict)
     """By :class:`sft.model.Drop`."""
     transports: Mapping[str, TransportStats] = attrs.field(factory=dict)

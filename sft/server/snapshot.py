@@ -14,6 +14,7 @@ import trio
 from sft.calls.call import Call
 from sft.calls.participant import Participant
 from sft.forwarding.counters import Carried, Flow, MediaCounters
+from sft.forwarding.slot import Grant
 from sft.histogram import Distribution, Histogram
 from sft.model import MediaKind
 from sft.plugin.values import (
@@ -72,6 +73,7 @@ class Snapshots:
             sent=_traffic(carried.sent),
             repair=_repair(context.media, carried),
             quality=_quality(context.media),
+            degradations={reason.value: count for reason, count in context.media.degradations.items()},
             drops={reason.value: count for reason, count in worker.drops.counts.items()},
             transports={factory.name: factory.stats() for factory in worker.factories},
             faults=worker.faults(),
@@ -133,6 +135,7 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
     endpoint, path = connection.endpoint, connection.path_kind
     slots, sources = endpoint.slots.values(), endpoint.sources.values()
     gets = [slot.source for slot in slots if slot.source is not None]
+    budget = endpoint.budget
     return ParticipantSnapshot(
         user=participant.id.user,
         client=participant.id.client,
@@ -159,6 +162,11 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
         round_trip_seconds=endpoint.round_trip,
         sends=tuple([source.stream for source in sources if source.alive]),
         receives=Counter([source.stream for source in gets if source.alive]),
+        downlink_bits_per_second=budget.downlink.remb or 0,
+        limited_by=budget.reason or "",
+        slots_reduced=sum([slot.granted is Grant.LOW for slot in slots]),
+        slots_paused=sum([slot.granted is Grant.PAUSED for slot in slots]),
+        degradations=budget.degradations,
     )
 
 

@@ -170,6 +170,7 @@ def settings_of(config: Config) -> Settings:
         url=config.server.announced_url,
         audio_slots=media.audio_slots,
         max_video_slots=media.max_video_slots,
+        adapt_video=media.adapt_video,
         participants_per_call=limits.participants_per_call,
         participants_per_worker=limits.participants_per_worker,
         pending_per_address=limits.pending_per_address,

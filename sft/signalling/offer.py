@@ -57,7 +57,10 @@ class Feedback:
     audio: tuple[str, ...] = ("transport-cc", "nack")
     video: tuple[str, ...] = ("transport-cc", "nack", "nack pli", "ccm fir")
     audio_slots: tuple[str, ...] = ("nack",)
-    video_slots: tuple[str, ...] = ("nack", "nack pli", "ccm fir")
+    video_slots: tuple[str, ...] = ("goog-remb", "nack", "nack pli", "ccm fir")
+
+
+WITHOUT_REMB = Feedback(video_slots=("nack", "nack pli", "ccm fir"))
 
 
 @attrs.frozen(kw_only=True)

@@ -34,26 +34,33 @@ PAYLOAD_RTX = 101
 NO_DESCRIPTOR, INSIDE, KEYFRAME_START = 0, 1, 2
 """What the frame descriptor says about a packet: there is none; it starts no keyframe; it does."""
 
+SEND_TIME_RATE = 1 << 18
+"""Ticks of the absolute send time per second; 24 bits of them are sent."""
+
+MAX_PADDING = 255
+"""Bytes; the last one tells how many."""
+
 _ONE_BYTE = 0xBEDE
 _TWO_BYTE = 0x1000  # the low four bits are "appbits"
 _EXTENSION_HEADER = struct.Struct("!HH")
 
 
-def read_extensions_untrusted(packet: bytes, first: int) -> tuple[int, int, int, int, int]:
+def read_extensions_untrusted(packet: bytes, first: int) -> tuple[int, int, int, int, int, int]:
     """Find the payload and the extensions that matter; ``first`` is the packet's first byte.
 
-    Returns (payload offset, audio level 0..127, transport-wide sequence number, RID or repaired RID as a
-    character code, frame kind). Absent: -1, the frame kind NO_DESCRIPTOR. A RID longer than one character
-    is 0 (none of ours). Raises BadPacket when the header does not fit into the packet.
+    Returns (payload offset, audio level 0..127, offset of the transport-wide sequence number, RID or repaired
+    RID as a character code, frame kind, offset of the absolute send time). Absent: -1, the frame kind
+    NO_DESCRIPTOR. A RID longer than one character is 0 (none of ours). Raises BadPacket when the header does
+    not fit into the packet.
     """
     end = 12 + 4 * (first & CSRC_COUNT)
-    level = transport = rid = -1
+    level = transport = rid = sent = -1
     frame = NO_DESCRIPTOR
     size = len(packet)
     if not first & EXTENSION_BIT:
         if end > size:
             raise BadPacket(Drop.RTP_MALFORMED, "CSRC list past the end")
-        return end, level, transport, rid, frame
+        return end, level, transport, rid, frame, sent
 
     position = end + 4
     if position > size:
@@ -64,7 +71,7 @@ def read_extensions_untrusted(packet: bytes, first: int) -> tuple[int, int, int,
         raise BadPacket(Drop.RTP_MALFORMED, "extension past the end")
     one_byte = profile == _ONE_BYTE
     if not one_byte and profile & 0xFFF0 != _TWO_BYTE:
-        return end, level, transport, rid, frame
+        return end, level, transport, rid, frame, sent
 
     while position < end:
         ident = packet[position]
@@ -85,12 +92,15 @@ def read_extensions_untrusted(packet: bytes, first: int) -> tuple[int, int, int,
         if after > end:
             raise BadPacket(Drop.RTP_MALFORMED, "extension element past the end")
         if ident == TRANSPORT_SEQUENCE:
-            if length >= 2:
-                transport = packet[position] << 8 | packet[position + 1]
+            if length == 2:
+                transport = position
         elif ident == FRAME_DESCRIPTOR:
             # B (begin of subframe) without D (has dependencies) starts a keyframe.
             if length:
                 frame = KEYFRAME_START if packet[position] & 0x88 == 0x80 else INSIDE
+        elif ident == ABS_SEND_TIME:
+            if length == 3:
+                sent = position
         elif ident == AUDIO_LEVEL:
             if length:
                 level = packet[position] & 0x7F
@@ -101,7 +111,44 @@ def read_extensions_untrusted(packet: bytes, first: int) -> tuple[int, int, int,
             starts = packet[position] & 0x80 and length > 3 and packet[position + 3] & 0x80
             frame = KEYFRAME_START if starts else INSIDE
         position = after
-    return end, level, transport, rid, frame
+    return end, level, transport, rid, frame, sent
+
+
+def set_send_time(packet: bytes, first: int, sequence: int, sent: int, now: float) -> bytes:
+    """The packet with ``now`` as its absolute send time and without a transport-wide sequence number.
+
+    ``first`` is its first byte; ``sequence`` and ``sent`` are the offsets of the two values, -1: absent. The
+    clock is the server's own, receivers look at differences only. A Chrome that is asked for transport-wide
+    numbers leaves the send time out; and one that gets such numbers, of whichever m-line, estimates no
+    bandwidth. A packet without any extensions stays as it is.
+    """
+    if not first & EXTENSION_BIT:
+        return packet
+    start = 12 + 4 * (first & CSRC_COUNT)
+    profile, words = _EXTENSION_HEADER.unpack_from(packet, start)
+    one_byte = profile == _ONE_BYTE
+    if sequence >= 0:  # the element becomes padding
+        element = sequence - (1 if one_byte else 2)
+        packet = packet[:element] + bytes(sequence + 2 - element) + packet[sequence + 2 :]
+    ticks = (int(now * SEND_TIME_RATE) & 0xFFFFFF).to_bytes(3, "big")
+    if sent >= 0:
+        return packet[:sent] + ticks + packet[sent + 3 :]
+    if one_byte:
+        added = b"\x22" + ticks
+    elif profile & 0xFFF0 == _TWO_BYTE:
+        added = b"\x02\x03" + ticks + b"\0\0\0"
+    else:
+        return packet
+    header = _EXTENSION_HEADER.pack(profile, words + len(added) // 4)
+    return packet[:start] + header + added + packet[start + 4 :]
+
+
+def write_padding(payload_type: int, sequence: int, timestamp: int, now: float) -> bytes:
+    """A packet of MAX_PADDING bytes of padding and nothing else, with its absolute send time; SSRC 0."""
+    header = FIXED_HEADER.pack(0x80 | PADDING_BIT | EXTENSION_BIT, payload_type, sequence, timestamp, 0)
+    ticks = (int(now * SEND_TIME_RATE) & 0xFFFFFF).to_bytes(3, "big")
+    block = _EXTENSION_HEADER.pack(_ONE_BYTE, 1) + b"\x22" + ticks
+    return header + block + bytes(MAX_PADDING - 1) + bytes((MAX_PADDING,))
 
 
 def strip_padding_untrusted(packet: bytes, payload: int) -> bytes:

@@ -118,6 +118,8 @@ class Client:
     rtp: list[Rtp] = field(default_factory=list)
     rtcp: list[rtcp.RtcpPacket] = field(default_factory=list)
     raw_rtcp: list[bytes] = field(default_factory=list)
+    reported: dict[int, tuple[int, float]] = field(default_factory=dict)
+    """The newest sender report of each slot: its short NTP time, and when it came (for slow links)."""
 
     def __hash__(self) -> int:
         return id(self)
@@ -158,6 +160,7 @@ class Client:
         payload: bytes = b"picture",
         transport: int | None = None,
         padding: int = 0,
+        marker: bool = False,
     ) -> None:
         elements: tuple[tuple[int, bytes], ...] = ()
         if rid:
@@ -168,7 +171,17 @@ class Client:
             elements += ((11, b"\xb0\x01\x00" if key else b"\x98\x01\x00"),)
         timestamp = int(self.call.now * 90_000)
         number = self._next(ssrc, sequence)
-        self.send(rtp_packet(ssrc, number, timestamp, elements=elements, payload=payload, padding=padding))
+        self.send(
+            rtp_packet(
+                ssrc,
+                number,
+                timestamp,
+                payload_type=0x80 | 100 if marker else 100,
+                elements=elements,
+                payload=payload,
+                padding=padding,
+            )
+        )
 
     def _next(self, ssrc: int, sequence: int | None) -> int:
         if sequence is None:

@@ -73,7 +73,7 @@ def test_the_announced_url_knows_about_tls() -> None:
         ("[serv]", "sft.toml: serv: unknown key; did you mean 'server'?; allowed: credentials, ice, limits"),
         ("[server]\nprot = 1", "sft.toml: server.prot: unknown key; did you mean 'url'?"),
         ("[media]\nslots = 1", "sft.toml: media.slots: unknown key"),
-        ("[media]\nslots = 1", "allowed: audio_slots, max_video_slots"),
+        ("[media]\nslots = 1", "allowed: adapt_video, audio_slots, max_video_slots"),
         (
             '[limits]\nbody_bytes = "big"',
             "sft.toml: limits.body_bytes: must be an integer, not 'big' (a string)",

@@ -156,7 +156,7 @@ def test_feedback_is_a_value(make_parameters: Make) -> None:
         ["100 transport-cc", "100 nack", "100 nack pli", "100 ccm fir"],
         [],
         ["111 nack"],
-        ["100 nack", "100 nack pli", "100 ccm fir"],
+        ["100 goog-remb", "100 nack", "100 nack pli", "100 ccm fir"],
     ]
     assert offered(NO_FEEDBACK) == [["111 transport-cc"], ["100 transport-cc"], [], [], []]
 

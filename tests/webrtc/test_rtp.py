@@ -15,7 +15,9 @@ from sft.webrtc.rtp import (
     KEYFRAME_START,
     NO_DESCRIPTOR,
     read_extensions_untrusted,
+    set_send_time,
     strip_padding_untrusted,
+    write_padding,
 )
 
 
@@ -29,7 +31,31 @@ def packet(profile: int | None, block: bytes = b"", *, csrcs: int = 0, payload: 
 
 
 def read(data: bytes) -> tuple[int, int, int, int, int]:
-    return read_extensions_untrusted(data, data[0])
+    """With the transport-wide sequence number in place of its offset."""
+    payload, level, transport, rid, frame, _ = read_extensions_untrusted(data, data[0])
+    number = -1 if transport < 0 else int.from_bytes(data[transport : transport + 2], "big")
+    return payload, level, number, rid, frame
+
+
+def elements(data: bytes) -> list[tuple[int, bytes]]:
+    """The extension elements of a packet, read by other means than the code under test."""
+    start = 12 + 4 * (data[0] & 15)
+    one_byte = data[start : start + 2] == b"\xbe\xde"
+    block = data[start + 4 : start + 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")]
+    found = []
+    while block:
+        if not block[0]:
+            block = block[1:]
+            continue
+        ident, length, head = (block[0] >> 4, (block[0] & 15) + 1, 1) if one_byte else (block[0], block[1], 2)
+        found.append((ident, block[head : head + length]))
+        block = block[head + length :]
+    return found
+
+
+def pack(items: list[tuple[int, bytes]], *, one_byte: bool) -> bytes:
+    heads = ((bytes((i << 4 | len(v) - 1,)) if one_byte else bytes((i, len(v)))) + v for i, v in items)
+    return b"".join(heads)
 
 
 def test_without_extensions_the_payload_follows_the_csrcs() -> None:
@@ -123,3 +149,49 @@ def test_any_bytes_give_an_answer_or_bad_packet(data: bytes) -> None:
     assert -1 <= transport <= 0xFFFF
     assert -1 <= rid <= 255
     assert frame in (NO_DESCRIPTOR, INSIDE, KEYFRAME_START)
+
+
+@given(
+    st.booleans(),
+    st.permutations(
+        [(1, b"\x85"), (2, b"old"), (3, b"\x12\x34"), (4, b"h"), (11, b"\xb0\x01\x00\x02\x80\x01\x68")]
+    ),
+    st.integers(0, 5),
+    st.integers(0, 15),
+    st.floats(0, 1e9),
+)
+def test_the_send_time_becomes_ours_and_the_transport_wide_number_goes(
+    one_byte: bool, items: list[tuple[int, bytes]], count: int, csrcs: int, now: float
+) -> None:
+    items = items[:count]
+    before = packet(0xBEDE if one_byte else 0x1000, pack(items, one_byte=one_byte), csrcs=csrcs)
+    payload, _, transport, _, _, sent = read_extensions_untrusted(before, before[0])
+    after = set_send_time(before, before[0], transport, sent, now)
+    ticks = (int(now * 262144) % (1 << 24)).to_bytes(3, "big")
+    expected = [item for item in items if item[0] not in (2, 3)]
+    assert sorted(elements(after)) == sorted([*expected, (2, ticks)])
+    assert after[: 12 + 4 * csrcs] == before[: 12 + 4 * csrcs]
+    assert after[read(after)[0] :] == before[payload:]
+
+
+def test_a_packet_without_extensions_or_with_others_is_not_touched() -> None:
+    for data in (packet(None), packet(0x1234, b"abcd")):
+        assert set_send_time(data, data[0], -1, -1, 5.0) is data
+
+
+def test_padding_is_a_packet_of_nothing_else_that_tells_its_time() -> None:
+    data = write_padding(100, 65535, 7, 2.0)
+    payload, *_, sent = read_extensions_untrusted(data, data[0])
+    assert data[sent : sent + 3] == (2 << 18).to_bytes(3, "big")
+    assert len(data) - payload == 255
+    assert strip_padding_untrusted(data, payload)[payload:] == b""
+
+
+@given(st.binary(min_size=12, max_size=120))
+def test_whatever_can_be_read_can_be_given_a_send_time(data: bytes) -> None:
+    try:
+        payload, _, transport, _, _, sent = read_extensions_untrusted(data, data[0])
+    except BadPacket:
+        return
+    after = set_send_time(data, data[0], transport, sent, 1.0)
+    assert after[read_extensions_untrusted(after, after[0])[0] :] == data[payload:]
