@@ -45,6 +45,7 @@ class Drop(StrEnum):
     MESSAGE_TOO_OFTEN = "message_too_often"
     SDP_MALFORMED = "sdp_malformed"
     NO_PEER = "no_peer"
+    STRANGER = "stranger"
     CONNECTION_REFUSED = "connection_refused"
     CONNECTION_STALLED = "connection_stalled"
     SEND_BLOCKED = "send_blocked"

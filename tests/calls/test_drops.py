@@ -200,7 +200,7 @@ REACHED_BY: dict[Drop, ReachedBy] = {
 }
 
 
-OF_TRANSPORTS = {Drop.NO_PEER, Drop.CONNECTION_REFUSED, Drop.CONNECTION_STALLED}
+OF_TRANSPORTS = {Drop.NO_PEER, Drop.STRANGER, Drop.CONNECTION_REFUSED, Drop.CONNECTION_STALLED}
 """Counted before a datagram reaches a call; plugins/*/tests have them."""
 
 

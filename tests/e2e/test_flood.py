@@ -105,12 +105,9 @@ def test_a_call_goes_on_through_a_flood_and_all_of_it_is_counted(
         server.wait(lambda _: sum(counted()) >= flood.sent)
         of_process, of_kernel = counted()
         print(f"{flood.sent} sent; dropped: {of_process} by the process, {of_kernel} by the kernel")
-        nothing, checks, dtls, media = flood.counts
-        assert of_kernel >= nothing
+        assert of_kernel >= flood.counts[0]
         assert of_process + of_kernel == flood.sent
         drops = server.drops()
-        if shared:
-            assert drops["no_peer"] == of_process
-        elif of_kernel == nothing:  # otherwise it also had to drop what the process could not read in time
-            assert (drops["stun_integrity"], drops["dtls_no_path"]) == (checks, dtls)
-            assert drops["srtp_auth"] + drops.get("srtp_replay", 0) == media
+        assert drops["stranger"] > of_process / 4
+        reasons = {"no_peer"} if shared else {"stun_integrity", "dtls_no_path", "srtp_auth"}
+        assert reasons <= drops.keys()

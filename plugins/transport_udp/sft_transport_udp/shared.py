@@ -12,13 +12,9 @@ from collections.abc import Callable, Sequence
 
 from sft.model import Address, Candidate, Drop
 from sft.plugin import Base, Finding, PortsExhausted, Receive, Services, TransportStats
-from sft_transport_udp.base import UdpBase
+from sft_transport_udp.base import MAX_ADDRESSES, UdpBase
 from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.ports import UdpPorts
-
-MAX_ADDRESSES = 16
-"""Addresses remembered per participant and port; the oldest makes room. A browser has one per interface and
-NAT binding, and a forgotten one is proven again by its next check."""
 
 
 class SharedUdpTransport:
@@ -56,18 +52,18 @@ class AddressTable:
     def __init__(self, transports: dict[Receive, SharedUdpTransport], services: Services) -> None:
         self._transports = transports
         self._services = services
-        self._owners: dict[Address, SharedUdpTransport] = {}
+        self.owners: dict[Address, SharedUdpTransport] = {}
 
     def receive(self, base: Base, data: bytes, address: Address, now: float) -> None:
         """Hand a datagram to whose it is."""
-        owner = self._owners.get(address)
+        owner = self.owners.get(address)
         if owner is None or data[:1] < b"\4":  # STUN (RFC 7983) says itself whose it is
             self._receive_unproven(base, data, address, now, owner)
         else:
             owner.receive(base, data, address, now)
 
     def forget(self, address: Address) -> None:
-        owner = self._owners.pop(address, None)
+        owner = self.owners.pop(address, None)
         if owner is not None:
             owner.addresses.pop((self, address), None)
 
@@ -81,7 +77,7 @@ class AddressTable:
             self._services.drops.count(Drop.NO_PEER)
         elif claimant.receive(base, data, address, now) and claimant is not owner and not claimant.closed:
             self.forget(address)
-            self._owners[address] = claimant
+            self.owners[address] = claimant
             claimant.addresses[self, address] = None
             if len(claimant.addresses) > MAX_ADDRESSES:
                 table, oldest = next(iter(claimant.addresses))
@@ -135,7 +131,7 @@ class SharedUdpFactory:
         self._candidates = self._ports.candidates(port)
         for bound in sockets:
             table = AddressTable(self._transports, self._services)
-            base = UdpBase(bound, table.receive, self._services.drops)
+            base = UdpBase(bound, table.receive, self._services.drops, table.owners)
             self._bases.append(base)
             self._services.watch(base.fd, base.on_readable)
         self._ends = self._ports.ends(self._bases, self._candidates)

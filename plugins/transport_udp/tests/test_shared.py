@@ -11,7 +11,8 @@ import pytest
 from sft.model import Drop
 from sft.plugin import BindAddress, Receive
 from sft.plugin.testing import FakeServices, Received, UdpClient
-from sft_transport_udp.shared import MAX_ADDRESSES, SharedUdpFactory, SharedUdpTransport
+from sft_transport_udp.base import MAX_ADDRESSES
+from sft_transport_udp.shared import SharedUdpFactory, SharedUdpTransport
 
 MakeFactory = Callable[..., SharedUdpFactory]
 
