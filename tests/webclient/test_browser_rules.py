@@ -217,3 +217,42 @@ async def test_only_what_came_too_late_is_a_reason_to_wait(
     assert (
         await run(page, "playout.js", f"return m.wasLate({json.dumps(before)}, {json.dumps(now)});") == late
     )
+
+
+async def test_a_picture_that_stands_still_is_said_to_be_paused(page: Page) -> None:
+    notes = await run(
+        page,
+        "tiles.js",
+        """const shown = () => [...document.querySelectorAll('.paused')].map((note) => !note.hidden);
+        const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+        const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 36 });
+        const paint = canvas.getContext('2d');
+        const [track] = canvas.captureStream(0).getVideoTracks();
+        let shade = 0;
+        const move = async () => {
+          paint.fillStyle = `rgb(${shade++ % 256} 0 0)`;
+          paint.fillRect(0, 0, 64, 36);
+          track.requestFrame();
+          await sleep(100);
+        };
+        const tiles = new m.Tiles(() => {});
+        const person = { name: 'x', mirrored: false, muted: false, note: '', self: false, screen: false, track };
+        tiles.draw([{ ...person, userid: 'me', self: true }, { ...person, userid: 'bob' },
+          { ...person, userid: 'cid', screen: true }, { ...person, userid: 'eve', track: null }]);
+        const video = tiles.videoOf('bob');
+        while (video.getVideoPlaybackQuality().totalVideoFrames < 2) await move();
+        const results = [];
+        tiles.markPaused(1000);
+        results.push(shown());
+        tiles.markPaused(4900);
+        results.push(shown());
+        tiles.markPaused(5100);
+        results.push(shown());
+        const before = video.getVideoPlaybackQuality().totalVideoFrames;
+        while (video.getVideoPlaybackQuality().totalVideoFrames === before) await move();
+        tiles.markPaused(5200);
+        results.push(shown());
+        return results;""",
+    )
+    none = [False] * 4
+    assert notes == [none, none, [False, True, False, False], none]

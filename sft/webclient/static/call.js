@@ -189,6 +189,7 @@ export class CallScreen {
     const levels = this.#client.levels();
     levels.set(this.#client.userid, this.#devices.level());
     this.tiles.setLevels(levels);
+    this.tiles.markPaused();
     this.#drawBanner();
   }
 

@@ -4,11 +4,13 @@ import { byId } from './dom.js';
 
 export const MAX_VIDEOS = 9;
 const SPEAKING = 0.02; // level from which somebody counts as speaking
+const STILL = 4000; // ms without a new frame: the server pauses pictures that our network does not carry
 
 export class Tiles {
   #grid = byId('grid');
   #template = byId('tile');
   #tiles = new Map(); // userid -> li
+  #moved = new Map(); // userid -> {frames, when}: of the picture, when there last was a new one
   #large = null; // userid
   #onchange;
 
@@ -45,6 +47,7 @@ export class Tiles {
       if (present.has(userid)) continue;
       tile.remove();
       this.#tiles.delete(userid);
+      this.#moved.delete(userid);
       if (this.#large === userid) this.#large = null;
     }
     for (const person of people) this.#drawOne(person);
@@ -70,9 +73,8 @@ export class Tiles {
     tile.classList.toggle('is-muted', person.muted);
     tile.querySelector('.name').textContent = person.self ? `${person.name} (you)` : person.name;
     tile.querySelector('.avatar').textContent = initials(person.name);
-    const note = tile.querySelector('.note');
-    note.hidden = !person.note;
-    note.textContent = person.note;
+    tile.classList.toggle('may-pause', Boolean(person.track) && !person.self && !person.screen);
+    this.#setNote(tile, 'note', person.note);
     this.#describe(tile, person);
   }
 
@@ -82,6 +84,24 @@ export class Tiles {
     const button = tile.querySelector('.tile-button');
     button.setAttribute('aria-label', facts.filter(Boolean).join(', '));
     button.setAttribute('aria-pressed', String(this.#large === userid));
+  }
+
+  #setNote(tile, which, text) {
+    const note = tile.querySelector(`.${which}`);
+    note.hidden = !text;
+    if (note.textContent !== text) note.textContent = text;
+  }
+
+  /** Mark the pictures that stand still. Nothing moves in a page that is not shown, nor on a shared screen. */
+  markPaused(now = performance.now()) {
+    for (const [userid, tile] of this.#tiles) {
+      const frames = tile.querySelector('video').getVideoPlaybackQuality().totalVideoFrames;
+      const watched = tile.classList.contains('may-pause') && !document.hidden && frames > 0;
+      const before = this.#moved.get(userid);
+      if (!watched || frames !== before?.frames) this.#moved.set(userid, { frames, when: now });
+      const still = now - this.#moved.get(userid).when > STILL;
+      this.#setNote(tile, 'paused', still ? 'Picture paused' : '');
+    }
   }
 
   /** @param {Map<string, number>} levels userid to 0..1 */
