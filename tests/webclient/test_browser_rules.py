@@ -236,7 +236,7 @@ async def test_a_picture_that_stands_still_is_said_to_be_paused(page: Page) -> N
           await sleep(100);
         };
         const tiles = new m.Tiles(() => {});
-        const person = { name: 'x', mirrored: false, muted: false, note: '', self: false, screen: false, track };
+        const person = { name: 'x', track, note: '', muted: false, self: false, screen: false };
         tiles.draw([{ ...person, userid: 'me', self: true }, { ...person, userid: 'bob' },
           { ...person, userid: 'cid', screen: true }, { ...person, userid: 'eve', track: null }]);
         const video = tiles.videoOf('bob');
