@@ -1,6 +1,6 @@
 """The packet path against the floors: the same traffic, sockets and sizes, without ICE and HTTP.
 
-    python bench/fanout.py [--call fan|twenty|in] [--seconds 10] [--speed 1] [--json]
+    python bench/fanout.py [--call fan|twenty|c50|in] [--seconds 10] [--speed 1] [--json]
 
 Runs the floors and the product's packet path (``sft.forwarding`` with the Python engine, and with the native
 one if it is compiled; RTCP housekeeping included), one after the other in this process, and prints CPU per
@@ -28,6 +28,7 @@ from sft.forwarding.table import Table
 from sft.model import Drops, ParticipantId, SrtpParameters
 from sft.plugin import Engine
 
+LOW, HIGH = 1, 2
 KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", inbound=KEY, outbound=KEY)
 
 
@@ -53,7 +54,7 @@ class Call:
                 sender.set_answer(ssrc, (), audio_nack=False, video_nack=False)
                 continue
             for receiver in stream.receivers:
-                watched[self.endpoints[receiver]].append((sender, 2))
+                watched[self.endpoints[receiver]].append((sender, LOW if stream.layer else HIGH))
         for sender in self.endpoints:
             others = frozenset(self.endpoints) - {sender}
             self.table.set_allowed(sender, others, others, now)
@@ -87,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments(parser, without=("c50",))
+    arguments(parser)
     options = parser.parse_args()
     shape = chosen(options)
     floors = []

@@ -1,6 +1,6 @@
 """The real server forwarding media, against the floor.
 
-    python bench/forward.py [--seconds 8] [--rounds 2] [--call fan|twenty|c50|all] [--json] [--profile FILE]
+    python bench/forward.py [--seconds 6] [--rounds 2] [--call fan|twenty|c50|all] [--json] [--profile FILE]
 
 Three calls, AES-128-GCM, everybody connected by ICE, DTLS and data channel, and approved by all:
 
@@ -48,6 +48,9 @@ FLOORS = ("c", "direct")
 ENGINES: dict[str, list[str]] = {"python": [], "native": ["sft_engine_native"]}
 """The modules that each needs."""
 
+ONE_PORT = "native, one port"
+"""The engine that sends to many with one system call, if they share a socket; for the standard load only."""
+
 LOAD = 0.7
 """Share of a core at which ``participants_per_core`` is given."""
 
@@ -77,9 +80,10 @@ def _layers(shape: Shape) -> list[str]:
     return sorted({stream.layer for stream in shape.streams if stream.layer})
 
 
-def engines() -> list[str]:
+def engines(shape: Shape) -> list[str]:
     """Those that are here: the native one has to be compiled."""
-    return [name for name, modules in ENGINES.items() if all(map(find_spec, modules))]
+    found = [name for name, modules in ENGINES.items() if all(map(find_spec, modules))]
+    return [*found, ONE_PORT] if "native" in found and shape.name == "c50" else found
 
 
 def measure_floor(shape: Shape, seconds: float, srtp: str) -> float:
@@ -96,7 +100,8 @@ def forward(
     shape: Shape, seconds: float, engine: str = "python", profile: Path | None = None
 ) -> dict[str, Any]:
     """One run of the server: first the silent call, then with media."""
-    with Server(shape.participants + 10, profile, ENGINES[engine]) as server:
+    modules = ENGINES[engine.partition(",")[0]]
+    with Server(shape.participants + 10, profile, modules, shared=engine == ONE_PORT) as server:
         fleet = Fleet(server.url)
         clients = fleet.gather(shape.participants, rids=_layers(shape))
         flows = begin(shape, clients)
@@ -140,7 +145,7 @@ def measure(fleet: Fleet, server: Server, seconds: float) -> dict[str, float]:
 def compare(shape: Shape, seconds: float, rounds: int) -> dict[str, Any]:
     """Floors and server, with each engine, in turn."""
     floors: dict[str, list[float]] = {srtp: [] for srtp in FLOORS}
-    runs: dict[str, list[dict[str, Any]]] = {engine: [] for engine in engines()}
+    runs: dict[str, list[dict[str, Any]]] = {engine: [] for engine in engines(shape)}
     for _ in range(rounds):
         for srtp, figures in floors.items():
             figures.append(measure_floor(shape, seconds, srtp))
@@ -195,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--call", choices=(*CALLS, "all"), default="all")
     parser.add_argument("--json", action="store_true")

@@ -29,8 +29,8 @@ VIDEO_BYTES = 1100
 """A plain packet."""
 
 _HEADER = struct.Struct("!BBHIIHH")
-_AUDIO_EXTENSIONS = struct.Struct("!BBB3sxx")
-_VIDEO_EXTENSIONS = struct.Struct("!B3sBHBBHx")
+_AUDIO_EXTENSIONS = struct.Struct("!BBB3s")
+_VIDEO_EXTENSIONS = struct.Struct("!B3sBHBBH")
 
 BATCH = 64
 PACE_SECONDS = 0.005
@@ -155,8 +155,8 @@ def session(ssrc_type: int) -> Session:
     return Session(policy)
 
 
-def arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
-    parser.add_argument("--call", choices=[name for name in SHAPES if name not in without], default="fan")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--call", choices=tuple(SHAPES), default="fan")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--speed", type=float, default=1.0, help="times the packets per second")
     parser.add_argument("--json", action="store_true")
@@ -236,14 +236,28 @@ class Traffic:
 
 def plain_packet(stream: Stream, ssrc: int, number: int) -> bytes:
     """An RTP packet with Chrome's extensions: audio level and abs-send-time; or abs-send-time, transport
-    sequence number and frame descriptor."""
+    sequence number, frame descriptor and the layer's name."""
     if stream.level is None:
-        header = _HEADER.pack(0x90, 100, number & 0xFFFF, number * 300 & 0xFFFFFFFF, ssrc, 0xBEDE, 3)
-        header += _VIDEO_EXTENSIONS.pack(0x22, b"\0\0\0", 0x31, number & 0xFFFF, 0xB2, 0x80, number & 0xFFFF)
+        extensions = _VIDEO_EXTENSIONS.pack(
+            0x22, b"\0\0\0", 0x31, number & 0xFFFF, 0xB2, 0x80, number & 0xFFFF
+        )
+        if stream.layer:
+            extensions += b"\x40" + stream.layer.encode()
+        payload_type, clock = 100, 300
     else:
-        header = _HEADER.pack(0x90, 111, number & 0xFFFF, number * 960 & 0xFFFFFFFF, ssrc, 0xBEDE, 2)
-        header += _AUDIO_EXTENSIONS.pack(0x10, 0x80 | stream.level, 0x22, b"\0\0\0")
-    return header + bytes(stream.size - len(header))
+        extensions = _AUDIO_EXTENSIONS.pack(0x10, 0x80 | stream.level, 0x22, b"\0\0\0")
+        payload_type, clock = 111, 960
+    extensions += bytes(-len(extensions) % 4)
+    header = _HEADER.pack(
+        0x90,
+        payload_type,
+        number & 0xFFFF,
+        number * clock & 0xFFFFFFFF,
+        ssrc,
+        0xBEDE,
+        len(extensions) // 4,
+    )
+    return header + extensions + bytes(stream.size - len(header) - len(extensions))
 
 
 class _FarSide:

@@ -47,12 +47,25 @@ static uint32_t get32(const uint8_t *from)
 	return ntohl(value);
 }
 
+/* How many of the packets from 'first' on have left; sendmmsg costs more than sendto for a single one. */
+static int transmit(unsigned first)
+{
+	const struct msghdr *message = &batch.messages[first].msg_hdr;
+	const struct iovec *data = message->msg_iov;
+
+	if (batch.count - first > 1)
+		return sendmmsg(batch.fd, batch.messages + first, batch.count - first, 0);
+	if (sendto(batch.fd, data->iov_base, data->iov_len, 0, message->msg_name, message->msg_namelen) < 0)
+		return 0;
+	return 1;
+}
+
 static void flush(struct trouble *trouble)
 {
 	unsigned sent = 0;
 
 	while (sent < batch.count) {
-		int done = sendmmsg(batch.fd, batch.messages + sent, batch.count - sent, 0);
+		int done = transmit(sent);
 		if (done > 0) {
 			sent += done;
 			continue;
