@@ -71,12 +71,13 @@ def begin(shape: Shape, clients: list[Client]) -> list[tuple[Callable[[], None],
             sender.start_audio(stream.level)
             flows.append((sender.send_audio, stream.rate))
     for receiver, users in watched.items():
-        quality = LOW if _layers(shape) else HIGH
+        quality = LOW if layers(shape) else HIGH
         clients[receiver].watch(users, time.monotonic(), [quality] * len(users))
     return flows
 
 
-def _layers(shape: Shape) -> list[str]:
+def layers(shape: Shape) -> list[str]:
+    """Names of the layers that everybody sends."""
     return sorted({stream.layer for stream in shape.streams if stream.layer})
 
 
@@ -103,7 +104,7 @@ def forward(
     modules = ENGINES[engine.partition(",")[0]]
     with Server(shape.participants + 10, profile, modules, shared=engine == ONE_PORT) as server:
         fleet = Fleet(server.url)
-        clients = fleet.gather(shape.participants, rids=_layers(shape))
+        clients = fleet.gather(shape.participants, rids=layers(shape))
         flows = begin(shape, clients)
         fleet.run_for(WARM_UP_SECONDS)
         idle = measure(fleet, server, seconds)

@@ -24,6 +24,7 @@ QUICK = {
     "fanout": ["--seconds", "2"],
     "forward": ["--seconds", "3", "--rounds", "1"],
     "size": ["--seconds", "2", "--rounds", "1"],
+    "saturation": ["--seconds", "1"],
     "transports": ["--seconds", "1", "--rounds", "1"],
     "flood": ["--seconds", "1", "--rounds", "1"],
     "joins": ["--calls", "20", "--participants", "50"],
@@ -71,6 +72,10 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
                 net = (f"{size}: {row['us_per_packet_out_net']}" for size, row in result["sizes"].items())
                 figure = f"{', '.join(net)} us; {result['ratio']} x"
                 lines.append(("net by participants", figure, result["verdict"]))
+            case "saturation":
+                for engine, one in result["engines"].items():
+                    figure = f"{one['packets_per_second']} packets/s at {one.get('us_per_packet_out')} us"
+                    lines.append((f"saturation: {result['call']}, {engine} engine", figure, one["verdict"]))
             case "transports":
                 for one in result:
                     lost = one["lost_in"] + one["lost_out"]

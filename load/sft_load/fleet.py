@@ -85,13 +85,18 @@ class Fleet:
     def gather(self, count: int, *, video_slots: int = 9, rids: Sequence[str] = ()) -> list[Client]:
         """A call of ``count`` in which everybody has approved everybody. Joins eight at a time."""
         clients = self.add(count, video_slots=video_slots, rids=rids)
+        self.connect(clients)
+        return clients
+
+    def connect(self, clients: list[Client]) -> None:
+        """Let the participants of one call join, and approve each other."""
+        count = len(clients)
         for start in range(0, count, 8):
             batch = clients[start : start + 8]
             for client in batch:
                 client.join(time.monotonic())
             self.run_until(partial(_all_open, batch), "join")
         self.run_until(lambda: all(len(client.known) == count - 1 for client in clients), "approve", 120)
-        return clients
 
     def start_media(self, flows: Iterable[tuple[Callable[[], None], float]]) -> None:
         """From now on, each is called so many times a second; they are spread evenly over the time
