@@ -39,8 +39,14 @@ class CheckServices:
         return time.monotonic()
 
     def log(self, event: str, **fields: object) -> None:
+        self._find(True, event, fields)
+
+    def warn(self, event: str, **fields: object) -> None:
+        self._find(False, event, fields)
+
+    def _find(self, ok: bool, event: str, fields: dict[str, object]) -> None:
         details = ", ".join(f"{name}={value}" for name, value in fields.items())
-        self._findings.append(Finding(True, event, details))
+        self._findings.append(Finding(ok, event, details))
 
     def watch(
         self,

@@ -127,6 +127,9 @@ class CommonServices(Protocol):
     def log(self, event: str, **fields: object) -> None:
         """A structured log line; begin the event with the plugin's name: ``transport_udp.buffer``."""
 
+    def warn(self, event: str, **fields: object) -> None:
+        """The same, for what an operator should do something about."""
+
 
 class Services(CommonServices, Protocol):
     """What the core does for plugins inside a worker. ``workers`` of them share this machine's port

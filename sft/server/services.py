@@ -30,6 +30,9 @@ class _Common:
     def log(self, event: str, **fields: object) -> None:
         self._log.info(event, **fields)
 
+    def warn(self, event: str, **fields: object) -> None:
+        self._log.warning(event, **fields)
+
 
 class WorkerServices(_Common):
     """Implements :class:`sft.plugin.interfaces.Services`."""

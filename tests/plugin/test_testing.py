@@ -99,7 +99,9 @@ def test_log_lines_and_routes_are_kept(services: FakeServices) -> None:
     received = Received()
     services.routes[b"hello"] = received
     services.log("pigeon.lost", how_many=3)
+    services.warn("pigeon.tired")
     assert services.logged == [("pigeon.lost", {"how_many": 3})]
+    assert services.warned == [("pigeon.tired", {})]
     assert services.route_untrusted(b"hello") is received
     assert services.route_untrusted(b"") is None
 

@@ -114,7 +114,7 @@ class Door:
         self._connections.add(connection, now)
 
     def _pause(self, listener: socket.socket, now: float) -> None:
-        self._services.log("transport_tcp.no_descriptors", pause_seconds=PAUSE_SECONDS)
+        self._services.warn("transport_tcp.no_descriptors", pause_seconds=PAUSE_SECONDS)
         self._services.unwatch(listener.fileno())
         self._paused.add(listener)
 

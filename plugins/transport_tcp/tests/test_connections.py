@@ -217,11 +217,11 @@ def test_without_descriptors_accepting_pauses_instead_of_spinning(
         patch.setattr(socket.socket, "accept", exhausted)
         client = TcpClient(table.candidate)
         table.clients.append(client)
-        table.services.poll_until(lambda: table.services.logged, "it was noticed")
+        table.services.poll_until(lambda: table.services.warned, "it was noticed")
         assert table.services.poll() == 0
     table.services.advance(2)
     table.services.poll_until(lambda: table.connections, "it is accepted later")
-    assert [event for event, _ in table.services.logged] == ["transport_tcp.no_descriptors"]
+    assert [event for event, _ in table.services.warned] == ["transport_tcp.no_descriptors"]
 
 
 def test_a_factory_that_closes_while_accepting_pauses_stays_closed(
@@ -232,7 +232,7 @@ def test_a_factory_that_closes_while_accepting_pauses_stays_closed(
 
     monkeypatch.setattr(socket.socket, "accept", exhausted)
     table.clients.append(TcpClient(table.candidate))
-    table.services.poll_until(lambda: table.services.logged, "it was noticed")
+    table.services.poll_until(lambda: table.services.warned, "it was noticed")
     table.factory.close()
     table.services.advance(2)
     table.services.poll()

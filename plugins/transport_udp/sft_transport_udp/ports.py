@@ -74,12 +74,12 @@ class UdpPorts:
             granted = set_buffer(bound, option, wanted)
             if granted < wanted and not self._short_buffer_logged:
                 self._short_buffer_logged = True
-                self._services.log("transport_udp.short_buffer", key=name, wanted=wanted, granted=granted)
+                self._services.warn("transport_udp.short_buffer", key=name, wanted=wanted, granted=granted)
 
     def _drop_garbage(self, bound: socket.socket) -> None:
         if not drop_garbage(bound) and not self._no_filter_logged:
             self._no_filter_logged = True
-            self._services.log("transport_udp.no_filter")
+            self._services.warn("transport_udp.no_filter")
 
     def _buffers(self) -> tuple[tuple[str, int, int], ...]:
         return (

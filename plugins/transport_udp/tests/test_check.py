@@ -42,7 +42,7 @@ def test_a_buffer_cut_by_the_kernel_is_found_and_logged_once(
     assert "net.core.rmem_max" in failures(factory)[0].detail
     factory.open(Received())
     factory.open(Received())
-    ((event, fields),) = services.logged
+    ((event, fields),) = services.warned
     assert event == "transport_udp.short_buffer"
     assert fields["wanted"] == 2**30
     granted = fields["granted"]

@@ -74,7 +74,7 @@ def test_a_kernel_without_filters_is_told_of_once(
     factory = make_factory(2)
     client = UdpClient(factory.open(received).candidates[0])
     factory.open(Received())
-    assert services.logged == [("transport_udp.no_filter", {})]
+    assert services.warned == [("transport_udp.no_filter", {})]
     client.send(b"hello")
     services.poll_until(lambda: received.payloads == [b"hello"], "it came all the same")
     client.close()

@@ -208,3 +208,29 @@ def test_packets_leave_with_the_configured_mark(
             )
             marks.add((bound.family, bound.getsockopt(level, option)))
     assert marks == {(socket.AF_INET, 34 << 2), (socket.AF_INET6, 34 << 2)}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_mark_arrives_by_ipv4_and_by_ipv6(
+    make_factory: MakeFactory, services: FakeServices, shared: bool
+) -> None:
+    received = Received()
+    transport = make_factory(1, shared=shared, dscp=46).open(received)
+    check = b"\0\1\0\0\x21\x12\xa4\x42" + os.urandom(12)
+    services.routes[check] = received
+    for candidate, level, option in zip(
+        transport.candidates,
+        (socket.IPPROTO_IP, socket.IPPROTO_IPV6),
+        (13, socket.IPV6_RECVTCLASS),  # IP_RECVTOS, which Python does not name everywhere
+        strict=True,
+    ):
+        client = UdpClient(candidate)
+        client.socket.setsockopt(level, option, 1)
+        received.datagrams.clear()
+        client.send(check)
+        services.poll_until(lambda: received.datagrams, "the check came")
+        base, _, address = received.datagrams[0]
+        base.send(b"marked", address)
+        _, [(_, _, mark)], _, _ = client.socket.recvmsg(100, 100)
+        assert mark[0] == 46 << 2
+        client.close()

@@ -113,6 +113,26 @@ class TransportConformance(abc.ABC):
                 lambda: b"\x80after" in received.payloads, "the datagram after the flood came"
             )
 
+    def test_survives_a_flood_of_a_stranger(self) -> None:
+        """What the peer sends meanwhile comes; the stranger may be sent away."""
+        with _Bench(self) as bench:
+            transport, received = bench.open()
+            client = bench.connect(transport.candidates[0], received)
+            client.send(b"\x80before")
+            bench.poll_until_came(received, b"\x80before")
+            received.accepts = False  # of the stranger, that is
+            stranger = bench.connect(transport.candidates[0])
+            for number in range(100):
+                with suppress(OSError):
+                    for garbage in GARBAGE:
+                        stranger.send(garbage)
+                client.send(b"\x80%d" % number)
+                bench.services.poll()
+            bench.poll_until_came(received, b"\x8099")
+            assert [data for data in received.payloads if data[1:].isdigit()] == [
+                b"\x80%d" % number for number in range(100)
+            ]
+
     def test_survives_strangers(self) -> None:
         """Who comes from elsewhere with garbage, a word or nothing at all changes nothing for the peer."""
         with _Bench(self) as bench:

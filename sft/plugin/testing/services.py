@@ -21,8 +21,8 @@ PATIENCE = 5.0
 class FakeServices:
     """A worker's services, driven by hand: :meth:`poll` is one turn of the worker's loop.
 
-    Implements :class:`sft.plugin.Services`. ``logged`` collects the log lines; ``routes`` says whose
-    a first datagram is (``route_untrusted``).
+    Implements :class:`sft.plugin.Services`. ``logged`` and ``warned`` collect the log lines; ``routes``
+    says whose a first datagram is (``route_untrusted``).
     """
 
     role: Literal["worker"] = "worker"
@@ -32,6 +32,7 @@ class FakeServices:
         self.workers = workers
         self.drops = Drops()
         self.logged: list[tuple[str, dict[str, object]]] = []
+        self.warned: list[tuple[str, dict[str, object]]] = []
         self.routes: dict[bytes, Receive] = {}
         self.watched: dict[int, Callable[[float], None]] = {}
         self._writers: dict[int, Callable[[float], None]] = {}
@@ -76,6 +77,9 @@ class FakeServices:
 
     def log(self, event: str, **fields: object) -> None:
         self.logged.append((event, fields))
+
+    def warn(self, event: str, **fields: object) -> None:
+        self.warned.append((event, fields))
 
     def poll(self, timeout: float = 0.0) -> int:
         """Wait at most ``timeout`` seconds; call what is readable, writable or due. Gives how many calls
