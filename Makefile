@@ -35,26 +35,31 @@ format: $(VENV)/dev.stamp
 
 # Continuous integration installs what the tests drive; elsewhere a missing one is a loud skip of its tests.
 APT := DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends
+# Of the package prometheus only this, because the package would start a server.
+PROMTOOL := (cd "$$(mktemp -d)" && apt-get -o APT::Sandbox::User=root download -qq prometheus && dpkg-deb -x prometheus_*.deb . && \
+	install usr/bin/promtool /usr/local/bin)
 browser:
 	@{ command -v chromium || command -v google-chrome; } >/dev/null && \
 	command -v npm >/dev/null && command -v turnserver >/dev/null && \
-	command -v ip >/dev/null && command -v nft >/dev/null && command -v conntrack >/dev/null || \
+	command -v ip >/dev/null && command -v nft >/dev/null && command -v conntrack >/dev/null && \
+	command -v promtool >/dev/null || \
 	if [ "$$CI" = true ] && [ "$$(id -u)" = 0 ]; then \
 		apt-get update -qq; \
 		command -v chromium >/dev/null || $(APT) chromium fonts-dejavu-core; \
 		command -v npm >/dev/null || $(APT) nodejs npm; \
 		command -v turnserver >/dev/null || $(APT) coturn; \
 		$(APT) iproute2 nftables conntrack; \
+		command -v promtool >/dev/null || $(PROMTOOL); \
 	else \
-		echo "*** Chromium, npm, coturn, iproute2, nftables or conntrack is not installed:" \
-			"tests with browsers, relays or networks will be skipped ***" >&2; \
+		echo "*** Chromium, npm, coturn, iproute2, nftables, conntrack or promtool is not installed:" \
+			"tests with browsers, relays, networks or metrics will be skipped ***" >&2; \
 	fi
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade pip
 
-PLUGINS := plugins/transport_udp plugins/transport_tcp
+PLUGINS := plugins/transport_udp plugins/transport_tcp plugins/metrics
 PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml) load/pyproject.toml
 EDITABLE := -e . $(PLUGINS:%=-e %)
 

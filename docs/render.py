@@ -17,6 +17,7 @@ import attrs
 
 from sft.config import Config
 from sft.plugin import hookspecs
+from sft_metrics.config import MetricsConfig
 from sft_transport_tcp.config import TcpConfig
 from sft_transport_udp.config import UdpConfig
 
@@ -30,6 +31,7 @@ def configuration() -> str:
         for name, table in attrs.asdict(Config(), recurse=False).items()
         if attrs.has(type(table))
     }
+    tables["plugins.metrics"] = MetricsConfig
     tables["plugins.transport_tcp"] = TcpConfig
     tables["plugins.transport_udp"] = UdpConfig
     return "\n\n".join(_table(name, cls) for name, cls in tables.items())

@@ -12,11 +12,11 @@ import attrs
 class Distribution:
     """A histogram at one moment."""
 
-    bounds: tuple[float, ...]
+    bounds: tuple[float, ...] = ()
     """Upper bounds of the buckets, inclusive, ascending; one more bucket takes what is above the last."""
-    counts: tuple[int, ...]
+    counts: tuple[int, ...] = (0,)
     """Per bucket, not accumulated; one more than bounds."""
-    sum: float
+    sum: float = 0.0
     """Of all values."""
 
 

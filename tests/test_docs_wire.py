@@ -10,13 +10,18 @@ import attrs
 import pytest
 
 from sft.config import Config, parse_config, read_plugin_tables
+from sft_metrics.config import MetricsConfig
 from sft_transport_tcp.config import TcpConfig
 from sft_transport_udp.config import UdpConfig
 
 DOCS = Path(__file__).parents[1] / "docs"
 WIRE, OPERATIONS = ((DOCS / name).read_text(encoding="utf-8") for name in ("wire.md", "operations.md"))
 FLAGS = "aAbfIklMOpqrsTtuvwcx"
-PLUGINS = {"plugins.transport_udp": UdpConfig, "plugins.transport_tcp": TcpConfig}
+PLUGINS = {
+    "plugins.transport_udp": UdpConfig,
+    "plugins.transport_tcp": TcpConfig,
+    "plugins.metrics": MetricsConfig,
+}
 TABLES = PLUGINS | {field.name: type(getattr(Config(), field.name)) for field in attrs.fields(Config)}
 
 

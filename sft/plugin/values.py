@@ -180,12 +180,12 @@ class QualitySnapshot:
     """What reports say, one value for each, about one a second and stream. By kind of media: shares of
     packets lost and jitter in seconds, of what came from senders and of what went to receivers."""
 
-    round_trip: Distribution
+    round_trip: Distribution = attrs.field(factory=Distribution)
     """Seconds."""
-    loss_received: Mapping[str, Distribution]
-    loss_sent: Mapping[str, Distribution]
-    jitter_received: Mapping[str, Distribution]
-    jitter_sent: Mapping[str, Distribution]
+    loss_received: Mapping[str, Distribution] = attrs.field(factory=dict)
+    loss_sent: Mapping[str, Distribution] = attrs.field(factory=dict)
+    jitter_received: Mapping[str, Distribution] = attrs.field(factory=dict)
+    jitter_sent: Mapping[str, Distribution] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -200,7 +200,7 @@ class Snapshot:
     uptime_seconds: float = 0.0
     loop_lag_p99: float = 0.0
     """Seconds the worker's loop came late in the last minute; ``load`` has the worst of the last second."""
-    loop_lag: Distribution | None = None
+    loop_lag: Distribution = attrs.field(factory=Distribution)
     """The same since the start: seconds, 20 values a second."""
     state: DrainState = DrainState.RUNNING
     load: WorkerLoad
@@ -221,7 +221,7 @@ class Snapshot:
     sent: Mapping[str, Traffic] = attrs.field(factory=dict)
     """What the kernel then refused is in ``drops``, too."""
     repair: RepairSnapshot = attrs.field(factory=RepairSnapshot)
-    quality: QualitySnapshot | None = None
+    quality: QualitySnapshot = attrs.field(factory=QualitySnapshot)
     degradations: Mapping[str, int] = attrs.field(factory=dict)
     """How often video was taken away from a receiver, by the reason: see ``limited_by``."""
     drops: Mapping[str, int] = attrs.field(factory=dict)

@@ -66,6 +66,16 @@ class Response:
 
 MAX_CALL_ID = 127
 
+JOINS_REFUSED = (
+    "bad_request",
+    "version_blocked",
+    "not_authorized",
+    "too_many_joins",
+    "draining",
+    *(reason.value for reason in Refusal if reason not in {Refusal.UNKNOWN_PARTICIPANT, Refusal.BAD_ANSWER}),
+)
+"""How a CONFCONN may end without an offer; counted from zero on, so that rates see the first."""
+
 REQUEST_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Seconds."""
 
@@ -96,7 +106,7 @@ class Gateway:
         self._blocked = VersionBlockList.parse(config.limits.blocked_versions)
         self._log = structlog.get_logger("gateway")
         self._started = trio.current_time()
-        self._refused: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter(dict.fromkeys(JOINS_REFUSED, 0))
         self._request_seconds = Histogram(REQUEST_BOUNDS)
         self.outcomes: Counter[str] = Counter()
         """Of requests."""

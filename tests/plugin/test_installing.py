@@ -16,6 +16,7 @@ DISTRIBUTIONS = {
     ".": ["pyproject.toml", "README.md", "LICENSE", "sft"],
     "plugins/transport_udp": ["pyproject.toml", "README.md", "sft_transport_udp"],
     "plugins/transport_tcp": ["pyproject.toml", "README.md", "sft_transport_tcp"],
+    "plugins/metrics": ["pyproject.toml", "README.md", "sft_metrics"],
     "examples/hold_envelopes": ["pyproject.toml", "hold_envelopes.py"],
     "examples/simple_placement": ["pyproject.toml", "simple_placement.py"],
     "examples/unix_transport": ["pyproject.toml", "unix_transport.py"],
@@ -100,6 +101,7 @@ def test_plugins_of_third_parties_are_found_and_configured(environment: Environm
     assert "simple_placement 0.1.0 (sft-simple-placement)\n    sft_place_call\n" in listed
     hooks = "    sft_config_table\n    sft_transports\n"
     assert f"transport_tcp 0.1.0 (sft-transport-tcp)\n{hooks}" in listed
+    assert "metrics 0.1.0 (sft-metrics)\n    sft_config_table\n    sft_http_routes\n" in listed
     assert f"unix_transport 0.1.0 (sft-unix-transport)\n{hooks}" in listed
     config = environment.folder / "sft.toml"
     config.write_text(
