@@ -12,7 +12,7 @@ import pytest
 from sft.dev_cert import write_certificate
 from support.chromium import trusts
 from support.coturn import Coturn, running_coturn
-from support.internet import BORDER, NAME, SERVER, SERVER_6, TURN, Internet
+from support.internet import BORDER, NAME, NAT_PORTS, SERVER, SERVER_6, TURN, Internet
 from support.lab import Host
 from support.server import Json, Server, running_server
 from support.web_pages import Browser
@@ -31,9 +31,10 @@ def internet() -> Iterator[Internet]:
 
 @pytest.fixture
 def gate(internet: Internet) -> Iterator[Host]:
-    """The firewall of the office; open again afterwards."""
+    """The NAT and firewall of the office; open again afterwards."""
     yield internet.gate
     internet.gate.forward_all()
+    internet.gate.translate(NAT_PORTS)
 
 
 @pytest.fixture

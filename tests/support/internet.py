@@ -5,7 +5,7 @@
     server ── internet ── turn                 public hosts
                  │ ├───── home                 a public host
                  │ ├╌╌╌╌╌ train                a public host behind a bad link
-                 │ ├───── six                  a host with IPv6 only
+                 │ ├───── six                  a host with IPv6 only, by a tunnel
                  │ ├───── gate ── office       a private host, behind a NAT and a firewall
                  │ └───── border ┬─ cloud      a private host, behind a 1:1 NAT and a firewall
                  │               └─ desk       its neighbour
@@ -42,6 +42,7 @@ class Internet(Lab):
         self.train = self.host("train")
         self.wireless = self.connect_badly(self.train, middle, f"{TRAIN}/28")
         self.six = self._at(middle, "six", f"{SIX}/64")
+        self.limit_packets(self.six, middle, 1280)  # what every IPv6 link carries, and many tunnels no more
         self.gate = self._at(middle, "gate", f"{GATE}/28")
         self.office = self._at(self.gate, "office", f"{OFFICE}/24")
         self.border = self._at(middle, "border", f"{BORDER}/28")

@@ -91,16 +91,18 @@ class Host:
         with self.entered():
             Path("/proc/sys/net", *key.split(".")).write_text(str(value))
 
-    def translate(self, ports: str) -> None:
-        """A NAT: connections to the uplink get its IPv4 address and one of these ports.
+    def translate(self, ports: str = "") -> None:
+        """A NAT: connections to the uplink get its IPv4 address and one of these ports, each another one;
+        without ports they keep their own, as behind most routers at home.
 
         Calling it again changes the ports of new connections; :meth:`forget_connections` makes all new.
         """
+        to = f"to :{ports}" if ports else ""
         self._load(
             "translation",
             "ip",
             f"""chain out {{ type nat hook postrouting priority 100
-                oifname {UPLINK} meta l4proto {{ tcp, udp }} masquerade to :{ports}
+                oifname {UPLINK} meta l4proto {{ tcp, udp }} masquerade {to}
             }}""",
         )
 
@@ -205,6 +207,12 @@ class Lab:
                 _run("ip", family, "-n", inner.namespace, "route", "add", "default", "via", str(gateway))
         outer.set("ipv4.ip_forward", 1)
         outer.set("ipv6.conf.all.forwarding", 1)
+
+    @staticmethod
+    def limit_packets(inner: Host, outer: Host, size: int) -> None:
+        """The MTU of the cable between two hosts, in bytes."""
+        for host, interface in ((inner, UPLINK), (outer, inner.name)):
+            _run("ip", "-n", host.namespace, "link", "set", "dev", interface, "mtu", str(size))
 
     @staticmethod
     def route(outer: Host, network: str, via: str) -> None:
