@@ -20,6 +20,9 @@ SETTLE = 2.0
 """Seconds after a reduction, or a failed attempt, in which its consequences are waited for: the receiver's
 estimate goes on falling until the queue is gone, and reports tell of the time before."""
 
+SLOW_SETTLE = 4.0
+"""The same after an attempt with a receiver whose reports are all that tells."""
+
 FURTHER = 0.9
 """An estimate below this part of the one that a reduction was made by leads to the next at once."""
 
@@ -160,7 +163,7 @@ class Budget:
     def _give_up(self, now: float) -> None:
         """An attempt to climb has failed."""
         self.probe = None
-        self._settled_at = now + SETTLE
+        self._settled_at = now + (SETTLE if self.downlink.takes_remb else SLOW_SETTLE)
         self._hold = max(self._hold, min(2 * self._hold, MAX_HOLD))
         self._climb_at = now + self._hold
 

@@ -155,7 +155,7 @@ class Downlink:
     def allowance(self, reason: Reason, sent: float, now: float) -> float:
         """What to send instead, when ``sent`` was too much."""
         if reason is Reason.LOSS:
-            sent *= 1 - self.loss(now) / 2
+            sent *= 1 - self.loss(now)  # what arrived
         elif reason is Reason.DELAY:
             sent *= BACK_OFF
         return sent if self.remb is None else min(sent, self.remb)
@@ -166,6 +166,7 @@ class Downlink:
 
     def has_room(self, now: float) -> bool:
         """Whether nothing speaks against sending more."""
-        if self.loss(now) >= LOSS_LOW or (self._queue >= QUEUE and not self.takes_remb):
+        waits = self._trip - self._shortest >= QUEUE
+        if self.loss(now) >= LOSS_LOW or (waits and not self.takes_remb):
             return False
         return not self.stalled

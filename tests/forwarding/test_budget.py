@@ -237,3 +237,16 @@ def test_without_adaption_everything_goes_out_whatever_happens(scene) -> None:
     scene.run(20)
     assert scene.grants == [Grant.FULL] * 3
     assert scene.link.loss(VIDEO) > 0.5
+
+
+@pytest.mark.parametrize("remb", [True, False])
+@pytest.mark.parametrize("rate", [200_000, 400_000, 900_000, 1_500_000])
+def test_it_comes_to_rest_whatever_the_rate(scene, rate: int, remb: bool) -> None:
+    scene.receiver.endpoint.budget.downlink.takes_remb = scene.link.estimates = remb
+    squeeze(scene, rate)
+    settle(scene, 20)
+    since = scene.call.now
+    scene.run(60)
+    assert scene.grants == sorted(scene.grants, reverse=True)
+    assert scene.changes(since) == 0
+    assert scene.link.loss(AUDIO) < 0.02
