@@ -87,9 +87,9 @@ class Budget:
         for slot, grant in zip(slots, self._fitting(slots), strict=True):
             slot.granted = grant
 
-    def round(self, slots: Sequence[Slot], octets: int, now: float) -> list[Slot]:
+    def round(self, slots: Sequence[Slot], octets: int, now: float, *, may_probe: bool = True) -> list[Slot]:
         """Look at what has come since the last time; gives the slots whose grant has changed. ``octets``:
-        what was sent so far."""
+        what was sent so far. ``may_probe``: an attempt to climb may begin."""
         self.sent.sample(octets, now)
         self.downlink.watch(self.sent.rate, now)
         if now < self._settled_at:
@@ -100,7 +100,7 @@ class Budget:
             return self._reduce(slots, reason, now)
         if self.reason is not None:
             self._allowance = max(self._allowance, self.downlink.carried(self.sent.rate))
-            return self._climb(slots, octets, now)
+            return self._climb(slots, octets, now, may_probe)
         return []
 
     def padding(self, octets: int, now: float) -> int:
@@ -133,7 +133,7 @@ class Budget:
             self._climb_at = now + self._hold
         return changed
 
-    def _climb(self, slots: Sequence[Slot], octets: int, now: float) -> list[Slot]:
+    def _climb(self, slots: Sequence[Slot], octets: int, now: float, may_probe: bool) -> list[Slot]:
         step = self._next_step(slots)
         if step is None:
             self.probe = None
@@ -143,7 +143,7 @@ class Budget:
                 self._hold = HOLD
             return []
         slot, grant, goal = step
-        if now < self._climb_at:
+        if now < self._climb_at or (self.probe is None and not may_probe):
             return []
         if self.probe is None:
             pace = 1.0 if self.downlink.takes_remb else SLOW_PACE
@@ -151,7 +151,7 @@ class Budget:
         self.probe.goal = goal * HEADROOM
         if not self.downlink.has_room(now):
             self._give_up(now)
-        elif self.probe.is_proven(now) and self.sent.rate >= goal:
+        elif self.probe.is_over(now) or (self.probe.is_proven(now) and self.sent.rate >= goal):
             self.probe = None
             self._allowance = goal
             self._climbed_at = now

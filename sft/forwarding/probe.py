@@ -20,8 +20,11 @@ estimate to tell before a queue has become long."""
 PROVE_SECONDS = 1.5
 """How long the goal is held."""
 
-MAX_BURST = 10
-"""Packets at once."""
+TOLERANCE_SECONDS = 3.0
+"""How much later the goal may be reached than planned; padding may have found no place."""
+
+MAX_BURST = 20
+"""Packets at once: two Mbit/s."""
 
 SMOOTH_SECONDS = 0.2
 """How long less padding makes up for a burst of media, and more of it for a pause."""
@@ -49,7 +52,15 @@ class Probe:
 
     def is_proven(self, now: float) -> bool:
         """Whether the goal has been held for long enough."""
-        return now >= self.began + (self.goal - self._base) / self._slope + PROVE_SECONDS
+        return now >= self._end
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has been held for so long that no more is to be learned."""
+        return now >= self._end + TOLERANCE_SECONDS
+
+    @property
+    def _end(self) -> float:
+        return self.began + (self.goal - self._base) / self._slope + PROVE_SECONDS
 
     @property
     def _slope(self) -> float:

@@ -24,6 +24,9 @@ SILENCE = 1.0
 BUDGET_PERIOD = 0.2
 """Seconds between two looks at what receivers' downlinks carry."""
 
+MAX_PROBING = 8
+"""Receivers of one call that are sent padding at the same time: it costs as much as media."""
+
 _EARLY = 0.001
 """A timer that fires this much too early has fired."""
 
@@ -205,7 +208,8 @@ class Table:
                 source.meter.sample(source.octets, now)
         for receiver in self.endpoints:
             budget, before = receiver.budget, receiver.budget.degradations
-            for slot in budget.round(receiver.video_slots, receiver.video_octets, now):
+            free = len(self._probing) < MAX_PROBING
+            for slot in budget.round(receiver.video_slots, receiver.video_octets, now, may_probe=free):
                 self.layers.aim(slot, Cause.BUDGET, now)
             if budget.reason is not None:
                 self.counters.degradations[budget.reason] += budget.degradations - before

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from sft.forwarding import table
 from sft.forwarding.downlink import Reason
 from sft.forwarding.keyframes import Cause
-from sft.forwarding.slot import Grant
+from sft.forwarding.slot import Grant, Slot
 from sft.webrtc import rtcp
 from support.slow_link import SlowLink
 
@@ -250,3 +251,24 @@ def test_it_comes_to_rest_whatever_the_rate(scene, rate: int, remb: bool) -> Non
     assert scene.grants == sorted(scene.grants, reverse=True)
     assert scene.changes(since) == 0
     assert scene.link.loss(AUDIO) < 0.02
+
+
+def test_where_padding_finds_no_place_the_next_picture_is_tried_itself(scene, monkeypatch) -> None:
+    monkeypatch.setattr(Slot, "may_be_padded", False)
+    squeeze(scene, 700_000)
+    scene.run(10)
+    assert scene.grants == [Grant.LOW] * 3
+    scene.link.rate = 10_000_000
+    until(scene, [Grant.FULL] * 3, 60)
+    assert scene.receiver.endpoint.padding == 0
+
+
+def test_of_many_who_might_climb_some_wait_for_their_turn(scene, monkeypatch) -> None:
+    monkeypatch.setattr(table, "MAX_PROBING", 0)
+    squeeze(scene, 700_000)
+    scene.run(40)
+    assert scene.grants == [Grant.LOW] * 3
+    assert scene.receiver.endpoint.padding == 0
+    monkeypatch.setattr(table, "MAX_PROBING", 1)
+    scene.run(4)
+    assert scene.receiver.endpoint.padding > 0
