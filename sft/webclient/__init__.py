@@ -67,6 +67,11 @@ def headers(server_url: str = "") -> dict[str, str]:
     }
 
 
+def static_files(folder: Path) -> list[Path]:
+    """What of a folder browsers get; not what is in folders below."""
+    return sorted(file for file in folder.iterdir() if file.suffix in TYPES)
+
+
 def file_route(path: str, file: Path, common: dict[str, str], content: bytes | None = None) -> Route:
     """A route that serves one file (or ``content`` as such a file) from memory, with an ETag and thus 304
     for whoever has it already."""
@@ -85,8 +90,8 @@ def file_route(path: str, file: Path, common: dict[str, str], content: bytes | N
 
 
 def routes(server_url: str = "", *, turn: bool = False) -> list[Route]:
-    """All files under ``/static/``, and the page itself at ``/`` and ``/c/<call name>``. ``turn``: have the
-    page ask for TURN servers."""
+    """All files under ``/static/``, and the page itself at ``/`` and ``/c/<call name>``; not the operator's
+    live view, which lies in a folder below. ``turn``: have the page ask for TURN servers."""
     common = headers(server_url)
     page = STATIC / "index.html"
     content = page.read_bytes()
@@ -94,11 +99,11 @@ def routes(server_url: str = "", *, turn: bool = False) -> list[Route]:
         content = content.replace(
             b'<meta name="sft-turn" content="">', b'<meta name="sft-turn" content="yes">'
         )
-    files = sorted(file for file in STATIC.rglob("*") if file.suffix in TYPES)
+    files = static_files(STATIC)
     return [
         file_route("/", page, common, content),
         file_route("/c/{name}", page, common, content),
-        *(file_route(f"/static/{file.relative_to(STATIC).as_posix()}", file, common) for file in files),
+        *(file_route(f"/static/{file.name}", file, common) for file in files),
     ]
 
 

@@ -151,7 +151,13 @@ def test_the_life_of_calls_is_logged(builtin_manager: PluginManager) -> None:
 
 def test_builtin_plugins_can_be_replaced(tmp_path: Path) -> None:
     manager = PluginManager.load(parse_config('[plugins]\nallow = []\nblock = ["log", "dtls"]'))
-    assert [one.name for one in manager.describe()] == ["credentials", "placement", "srtp", "webclient"]
+    assert [one.name for one in manager.describe()] == [
+        "credentials",
+        "live",
+        "placement",
+        "srtp",
+        "webclient",
+    ]
 
 
 def test_a_secret_is_read_anew_and_the_old_one_kept_if_there_is_none(

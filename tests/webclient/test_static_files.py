@@ -13,10 +13,13 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from sft.config import Config, ServerConfig
-from sft.webclient import STATIC, content_security_policy, routes, sft_http_routes
+from sft.webclient import STATIC, content_security_policy, routes, sft_http_routes, static_files
+from sft.webclient.live import SHARED
+from support.asgi import request
 
 PAGE = (STATIC / "index.html").read_text()
-SCRIPTS = sorted(STATIC.glob("*.js"))
+LIVE = STATIC / "live"
+SCRIPTS = sorted(STATIC.rglob("*.js"))
 
 
 class Inline(HTMLParser):
@@ -37,21 +40,25 @@ class Inline(HTMLParser):
             self.loaded += [values[key] or "" for key in ("src", "href") if key in values]
 
 
-def test_the_page_has_nothing_inline_and_loads_only_files_that_exist() -> None:
+@pytest.mark.parametrize(
+    ("folder", "prefix"), [(STATIC, "../static/"), (LIVE, "live/")], ids=["web client", "live view"]
+)
+def test_the_page_has_nothing_inline_and_loads_only_files_that_exist(folder: Path, prefix: str) -> None:
     parser = Inline()
-    parser.feed(PAGE)
+    parser.feed((folder / "index.html").read_text())
     assert parser.forbidden == []
     assert parser.loaded
     for reference in parser.loaded:
-        assert reference.startswith("../static/")
-        assert (STATIC / reference.removeprefix("../static/")).is_file()
+        assert reference.startswith(prefix)
+        name = reference.removeprefix(prefix)
+        assert (folder / name).is_file() or (folder == LIVE and name in SHARED)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_scripts_import_only_files_of_ours(script: Path) -> None:
     for reference in re.findall(r"""(?:from|import)\s*\(?\s*['"]([^'"]+)""", script.read_text()):
         assert reference.startswith("./")
-        assert (STATIC / reference).is_file()
+        assert (script.parent / reference).is_file()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
@@ -70,34 +77,12 @@ def test_scripts_do_not_build_code_or_markup_from_text(script: Path) -> None:
     )
 
 
-def test_every_id_the_scripts_use_is_in_the_page() -> None:
-    used = {name for script in SCRIPTS for name in re.findall(r"byId\('([^']+)'\)", script.read_text())}
-    assert used - set(re.findall(r'\bid="([^"]+)"', PAGE)) == set()
-
-
-async def request(
-    app: Starlette, path: str, headers: dict[str, str] | None = None, method: str = "GET"
-) -> tuple[int, dict[str, str], bytes]:
-    """One request, straight into the ASGI application."""
-    sent: list[dict[str, object]] = []
-
-    async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, object]) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
-    }
-    await app(scope, receive, send)  # type: ignore[arg-type]  # plain dicts are what ASGI passes
-    start, *bodies = sent
-    answer = {name.decode(): value.decode() for name, value in start["headers"]}  # type: ignore[attr-defined]
-    return start["status"], answer, b"".join(body.get("body", b"") for body in bodies)  # type: ignore[misc,return-value]
+@pytest.mark.parametrize("folder", [STATIC, LIVE], ids=["web client", "live view"])
+def test_every_id_the_scripts_use_is_in_the_page(folder: Path) -> None:
+    scripts = [script.read_text() for script in folder.glob("*.js")]
+    used = {name for script in scripts for name in re.findall(r"(?:byId|stamp)\('([^']+)'\)", script)}
+    assert used
+    assert used - set(re.findall(r'\bid="([^"]+)"', (folder / "index.html").read_text())) == set()
 
 
 @pytest.mark.parametrize("path", ["/", "/c/tea", "/c/tea%20time"])
@@ -110,7 +95,7 @@ async def test_the_page_is_served_for_the_start_and_for_every_call(path: str) ->
 
 async def test_every_file_is_served_under_static_with_its_type_and_the_policy() -> None:
     app = Starlette(routes=routes())
-    for file in STATIC.iterdir():
+    for file in static_files(STATIC):
         status, headers, body = await request(app, f"/static/{file.name}")
         assert (status, body) == (200, file.read_bytes()), file
         assert headers["content-security-policy"] == content_security_policy()
@@ -123,7 +108,15 @@ async def test_every_file_is_served_under_static_with_its_type_and_the_policy() 
 
 async def test_what_is_not_there_is_not_found() -> None:
     app = Starlette(routes=routes())
-    for path in ("/static/none.js", "/static/../__init__.py", "/c/", "/c/a/b"):
+    for path in (
+        "/static/none.js",
+        "/static/../__init__.py",
+        "/static/live/live.js",
+        "/live",
+        "/live/state",
+        "/c/",
+        "/c/a/b",
+    ):
         assert (await request(app, path))[0] == 404
 
 

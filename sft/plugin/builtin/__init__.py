@@ -13,8 +13,9 @@ def builtin_plugins() -> dict[str, object]:
     return {
         "credentials": Credentials(),
         "dtls": dtls,
+        "live": import_module("sft.webclient.live"),  # by name: it lies in the room above this one
         "log": log,
         "placement": placement,
         "srtp": srtp,
-        "webclient": import_module("sft.webclient"),  # by name: it lies in the room above this one
+        "webclient": import_module("sft.webclient"),
     }
