@@ -13,15 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections import deque
-from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
 from typing import Any
 
 from server import Server
-from sft_load.client import Client
 from sft_load.fleet import Fleet
+from sft_load.joins import join_all, measure_joins
 from sft_load.meter import Meter, objection
 
 UNDER_WAY = 8
@@ -34,32 +31,21 @@ def pairs(calls: int, profile: Path | None = None) -> dict[str, Any]:
     """Joins into calls of two."""
     with Server(2 * calls + 10, profile) as server:
         fleet = Fleet(server.url)
-        _join(fleet, [client for _ in range(4) for client in fleet.add(2)])  # imports, caches
+        join_all(fleet, [client for _ in range(4) for client in fleet.add(2)], UNDER_WAY)  # imports, caches
         waiting = [client for _ in range(calls) for client in fleet.add(2)]
         server.toggle_profile()
-        meter, started = Meter(server.pid), time.monotonic()
-        _join(fleet, waiting)
-        wall = time.monotonic() - started
-        fleet.run_until(lambda: all(client.known for client in waiting), "approve")
-        meter.stop()
+        result = measure_joins(fleet, waiting, UNDER_WAY, server.pid)
         server.toggle_profile()
         lag = server.snapshot()["loop_lag_p99"]
         drops = server.drops()
         fleet.close()
-    times = [client.open_at - client.asked_at for client in waiting]
+    rate = result["joins_per_second_of_server_cpu"]
     return {
-        "joins": len(waiting),
-        "joins_per_second_wall": len(waiting) / wall,
-        "joins_per_second_of_server_cpu": len(waiting) / meter.server,
-        "server_ms_per_join": meter.server / len(waiting) * 1e3,
-        "client_ms_per_join": meter.clients / len(waiting) * 1e3,
-        **meter.shares,
-        "seconds_to_open_median": median(times),
-        "seconds_to_open_p95": quantiles(times, n=20)[-1],
+        **result,
         "loop_lag_p99": lag,
         "drops": drops,
-        "verdict": objection(0.0, meter.others / meter.seconds)
-        or _verdict(len(waiting) / meter.server >= JOINS_AIM, f"{JOINS_AIM:.0f} joins per second of CPU"),
+        "verdict": objection(0.0, result["others_cpu_share"])
+        or _verdict(rate >= JOINS_AIM, f"{JOINS_AIM:.0f} joins per second of CPU"),
     }
 
 
@@ -102,22 +88,6 @@ def one_call(participants: int, profile: Path | None = None) -> dict[str, Any]:
         or f"{_verdict(in_time, f'{CALL_AIM_SECONDS:.0f} s')}; "
         f"{_verdict(lag <= LAG_AIM_SECONDS, f'loop lag {LAG_AIM_SECONDS * 1e3:.0f} ms')}",
     }
-
-
-def _join(fleet: Fleet, clients: list[Client]) -> None:
-    """Until every data channel is open; a few at a time."""
-    waiting = deque(clients)
-    under_way: list[Client] = []
-    while waiting or under_way:
-        while waiting and len(under_way) < UNDER_WAY:
-            under_way.append(waiting.popleft())
-            under_way[-1].join(time.monotonic())
-        fleet.run_until(partial(_one_open, under_way), "join")
-        under_way = [client for client in under_way if not client.open_at]
-
-
-def _one_open(clients: list[Client]) -> bool:
-    return any(client.open_at for client in clients)
 
 
 def _verdict(good: bool, aim: str) -> str:

@@ -24,7 +24,7 @@ from sft.webrtc.events import ChannelOpen, Message
 from sft.webrtc.sctp import SctpAssociation
 from sft.webrtc.srtp import inbound_session, outbound_session
 from sft_load.batch import COUNT
-from sft_load.errors import JoinError
+from sft_load.errors import JoinError, LoadError
 from sft_load.http import HttpConnection, read_url
 from sft_load.ice import Checks
 from sft_load.messages import HIGH, PROPS, Writer, read_setup, read_untrusted
@@ -43,8 +43,6 @@ TRIES = 10
 CHECK_SECONDS = 2.5
 PING_SECONDS = 5.0
 REPORT_SECONDS = 1.0
-
-PORT_CLOSED = "the server closed the port"
 
 _ORIGIN = re.compile(r'"src_userid":"([^"]*)"')
 
@@ -122,7 +120,7 @@ class Client:
             if self._rids and not offer.simulcast:
                 raise JoinError("the server offers no simulcast")
             self._start(offer, url, now)
-        except JoinError as error:
+        except LoadError as error:
             self.fail(str(error), now)
 
     def _start(self, offer: Offer, url: str, now: float) -> None:
@@ -143,9 +141,11 @@ class Client:
         )
         answer = self._writer.write("SETUP", resp=True, sdp=write_answer(offer, ours), props=PROPS)
         assert self._http is not None
-        if url and not self._fleet.stays and (elsewhere := read_url(url)) != self._http.url:
-            self._http.close()
-            self._http = HttpConnection(elsewhere, self._fleet)
+        if url and not self._fleet.stays:
+            elsewhere = read_url(url, insecure=self._http.url.insecure)
+            if elsewhere != self._http.url:
+                self._http.close()
+                self._http = HttpConnection(elsewhere, self._fleet)
         self._http.post(f"sft/{self.call}", answer.encode(), self._answered, now)
         self._tick(now)
 
@@ -164,8 +164,8 @@ class Client:
         while path is not None and not self.closed:
             try:
                 count = batch.receive(path.fd, stamped=self.checked)
-            except ConnectionRefusedError:
-                self.fail(PORT_CLOSED, now)
+            except OSError as error:
+                self.fail(_explain(error), now)
                 return
             if count:
                 for data in self.received.take(batch, count, now):
@@ -386,8 +386,8 @@ class Client:
         except BlockingIOError:
             self._fleet.unsent += 1
         except OSError as error:  # told to the owner by the next tick: this may be the middle of anything
-            refused = isinstance(error, ConnectionRefusedError)
-            self.failed = self.failed or (PORT_CLOSED if refused else f"cannot send: {error.strerror}")
+            if not self._leaving:
+                self.failed = self.failed or _explain(error)
 
     # Going.
 
@@ -395,6 +395,15 @@ class Client:
         """Say HANGUP; ``on_end`` when the server has answered."""
         self._leaving = True
         self._say(self._writer.write("HANGUP"), now)
+
+    def vanish(self, now: float) -> None:
+        """Go without a word."""
+        if not self.closed:
+            self._end(now)
+
+    def drops(self) -> int:
+        """Datagrams the kernel dropped at our socket."""
+        return 0 if self._path is None else self._path.drops()
 
     def fail(self, reason: str, now: float) -> None:
         """The first reason counts. A client that is leaving has just left."""
@@ -417,3 +426,8 @@ class Client:
             self._fleet.closing(self, self._path.fd, self._path.drops())
             self._path.close()
             self._path = None
+
+
+def _explain(error: OSError) -> str:
+    refused = isinstance(error, ConnectionRefusedError)
+    return "the server closed the port" if refused else f"UDP: {error.strerror}"

@@ -38,7 +38,9 @@ class Url:
     host: str
     port: int
     path: str = "/"
-    tls: ssl.SSLContext | None = None
+    tls: ssl.SSLContext | None = attrs.field(default=None, eq=False)
+    insecure: bool = False
+    """Any certificate is good."""
 
     @property
     def authority(self) -> str:
@@ -48,7 +50,7 @@ class Url:
 
 @lru_cache(maxsize=64)
 def read_url(text: str, *, insecure: bool = False) -> Url:
-    """``http://host:port/path``. LoadError: it is none. ``insecure``: any certificate is good."""
+    """``http://host:port/path``. LoadError: it is none."""
     parts = urllib.parse.urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise LoadError(f"{text!r} is no URL of a server, such as https://sft.example.net")
@@ -62,7 +64,7 @@ def read_url(text: str, *, insecure: bool = False) -> Url:
         port = parts.port or (443 if tls else 80)
     except ValueError:
         raise LoadError(f"{text!r} has a port that is none") from None
-    return Url(parts.hostname, port, parts.path.rstrip("/") + "/", tls)
+    return Url(parts.hostname, port, parts.path.rstrip("/") + "/", tls, insecure)
 
 
 @lru_cache(maxsize=64)

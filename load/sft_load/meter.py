@@ -14,9 +14,10 @@ QUIET = 0.25
 
 
 class Meter:
-    """Runs from its making to :meth:`stop`. ``server``: the server's process id."""
+    """Runs from its making to :meth:`stop`. ``server``: the server's process id; None: it is elsewhere, and
+    counts as using nothing."""
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int | None) -> None:
         self._pid = server
         self._begin = self._read()
         self.seconds = self.server = self.clients = self.others = 0.0
@@ -40,7 +41,8 @@ class Meter:
         }
 
     def _read(self) -> tuple[float, float, float, float]:
-        return time.monotonic(), process.cpu(self._pid), time.process_time(), process.busy()
+        server = 0.0 if self._pid is None else sum(map(process.cpu, process.family(self._pid)))
+        return time.monotonic(), server, time.process_time(), process.busy()
 
 
 def objection(client_share: float, others_share: float) -> str | None:

@@ -1,4 +1,4 @@
-"""What a process uses, from /proc (proc(5))."""
+"""What processes use, from /proc (proc(5))."""
 
 from __future__ import annotations
 
@@ -18,6 +18,20 @@ def cpu(pid: int) -> float:
 def memory(pid: int) -> int:
     """Resident bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+
+
+def descriptors(pid: int) -> int:
+    """Open ones. PermissionError: somebody else's process."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def family(pid: int) -> list[int]:
+    """The process and all that descend from it: a server's workers may be processes of their own."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += family(int(child))
+    return found
 
 
 def busy() -> float:

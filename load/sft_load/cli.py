@@ -1,0 +1,259 @@
+"""The command ``sft-load``."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import attrs
+import click
+
+from sft_load.campaign import FULL, SETTLE_SECONDS, Campaign, Step, judge_soak, participants_at
+from sft_load.crew import Settings
+from sft_load.crews import Crews, measure
+from sft_load.errors import LoadError
+from sft_load.fleet import Fleet
+from sft_load.http import read_url
+from sft_load.joins import join_all, measure_joins
+from sft_load.messages import Credentials
+from sft_load.plan import PRESETS, Plan, read_layer
+from sft_load.report import ProgressLine, Table, as_json
+from sft_load.window import Limits, Outcome
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_CODES = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.NONE: 3}
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return apply
+
+
+_server = _options(
+    click.argument("url"),
+    click.option("--server-pid", type=int, help="The server's process, if it runs on this machine."),
+    click.option("--insecure", is_flag=True, help="Take any TLS certificate."),
+    click.option("--stay-here", is_flag=True, help="Keep to URL even if the server names another."),
+    click.option("--username", default="", help="Of the credentials to join with."),
+    click.option("--credential", default="", help="Of the credentials to join with."),
+    click.option("--json", "as_json_", is_flag=True, help="Print one JSON document instead of a table."),
+)
+
+_traffic = _options(
+    click.option("--preset", type=click.Choice(sorted(PRESETS)), help="Traffic to start from."),
+    click.option("--per-call", type=click.IntRange(2), help="Participants of a call."),
+    click.option("--audio-rate", type=float, help="Audio packets per second of each."),
+    click.option("--audio-size", type=click.IntRange(80, 1200), help="Bytes of an audio packet."),
+    click.option("--speakers", type=click.IntRange(0), help="How many speak at any time in a call."),
+    click.option("--spurt-seconds", type=float, help="How long one speaks, on average."),
+    click.option("--layer", "layers", multiple=True, help="RID:PACKETS_PER_SECOND[:BYTES], repeatable."),
+    click.option("--tiles", type=click.IntRange(0, 32), help="How many videos each asks for."),
+    click.option("--large", type=click.IntRange(0), help="How many of these in high quality."),
+    click.option("--page-seconds", type=float, help="Show the next tiles every so often."),
+    click.option("--stay-seconds", type=float, help="How long one stays, on average; then another comes."),
+    click.option("--pause-seconds", type=float, help="How long a seat stays empty."),
+    click.option("--vanishing", type=click.FloatRange(0, 1), help="Share that leaves without a word."),
+    click.option("--joins-per-second", type=float, help="Joins of all processes together."),
+    click.option("--checked-every", type=click.IntRange(1), help="Decrypt what 1 receiver in N gets."),
+    click.option(
+        "--settle-seconds", type=float, default=SETTLE_SECONDS, help="From the last join to measuring."
+    ),
+    click.option("--processes", type=click.IntRange(1), default=1, show_default=True),
+)
+
+_limits = _options(
+    click.option("--max-loss", type=float, help="Share of packets."),
+    click.option("--max-latency", type=float, help="Seconds, of 99 % of the packets."),
+    click.option("--max-lateness", type=float, help="Seconds, of 99 % of our own packets; else no verdict."),
+    click.option("--max-others-cpu", type=float, help="Cores other programs may use; else no verdict."),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sft-load", prog_name="sft-load")
+def main() -> None:
+    """Load for a conference server, and what it makes of it.
+
+    Exit code 0: passed. 1: the server did not hold its limits. 2: the load did not come about. 3: no verdict,
+    because sft-load itself, or the machine it runs on, was the bottleneck.
+    """
+
+
+@main.command()
+@_server
+@_traffic
+@_limits
+@click.option("--participants", type=click.IntRange(1), help="In all calls; default: one call.")
+@click.option("--seconds", type=float, default=20.0, show_default=True, help="How long to measure.")
+def run(url: str, participants: int | None, seconds: float, **options: Any) -> None:
+    """Hold one load and tell what came of it."""
+    plan = _plan(options)
+    total = participants or plan.per_call
+    with _campaign(url, plan, total, options) as campaign:
+        campaign.gather(total)
+        step = campaign.hold(seconds)
+    _finish(options, plan, [step], step.verdict.outcome, {})
+
+
+@main.command()
+@_server
+@_traffic
+@_limits
+@click.option("--start", type=click.IntRange(1), default=10, show_default=True, help="Participants.")
+@click.option("--step", "step_", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--most", type=click.IntRange(1), default=1000, show_default=True)
+@click.option("--seconds", type=float, default=8.0, show_default=True, help="How long to measure each.")
+def ramp(url: str, start: int, step_: int, most: int, seconds: float, **options: Any) -> None:
+    """Find out how many participants the server holds.
+
+    More and more, until loss or latency are beyond their limits twice in a row.
+    """
+    plan, steps = _plan(options), []
+    table = Table(server=options["server_pid"] is not None)
+    with _campaign(url, plan, most, options) as campaign:
+        for step in campaign.ramp(start, step_, most, seconds):
+            steps.append(step)
+            if not options["as_json_"]:
+                table.add(step)
+    passed = [step.window.participants for step in steps if step.verdict.outcome is Outcome.PASSED]
+    last = steps[-1].verdict.outcome
+    answer: dict[str, Any] = {"holds": max(passed, default=0), "limit_found": last is Outcome.FAILED}
+    if (at := participants_at(steps, FULL)) is not None:
+        answer["participants_at_70_percent_of_a_core"] = round(at)
+    if not options["as_json_"]:
+        least = "" if last is Outcome.FAILED else "at least "
+        click.echo(f"holds {least}{answer['holds']} participants")
+        if at is not None:
+            click.echo(f"{at:.0f} participants take 70 % of a core of the server")
+    outcome = Outcome.NONE if last is Outcome.NONE else Outcome.PASSED if passed else Outcome.FAILED
+    _finish(options, plan, steps, outcome, answer, shown=True)
+
+
+@main.command()
+@_server
+@_traffic
+@_limits
+@click.option("--participants", type=click.IntRange(1), help="In all calls; default: one call.")
+@click.option("--minutes", type=float, default=30.0, show_default=True)
+@click.option("--period", type=float, default=15.0, show_default=True, help="Seconds of a row.")
+def soak(url: str, participants: int | None, minutes: float, period: float, **options: Any) -> None:
+    """Keep a load for long, with participants coming and going.
+
+    Fails if the server's memory or descriptors grow (needs --server-pid), or as ``run`` does.
+    """
+    if options["stay_seconds"] is None:
+        options["stay_seconds"] = 60.0
+    plan, steps = _plan(options), []
+    total = participants or plan.per_call
+    table = Table(server=options["server_pid"] is not None)
+    with _campaign(url, plan, total, options) as campaign:
+        campaign.gather(total)
+        for step in campaign.soak(minutes * 60, period):
+            steps.append(step)
+            if not options["as_json_"]:
+                table.add(step)
+    verdict = judge_soak(steps)
+    if not options["as_json_"]:
+        click.echo(str(verdict))
+    answer = {"verdict": verdict.outcome.value, "reasons": list(verdict.reasons)}
+    _finish(options, plan, steps, verdict.outcome, answer, shown=True)
+
+
+@main.command()
+@_server
+@click.option("--participants", type=click.IntRange(2), default=100, show_default=True)
+@click.option("--per-call", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--under-way", type=click.IntRange(1), default=8, show_default=True, help="At any time.")
+def joins(url: str, participants: int, per_call: int, under_way: int, **options: Any) -> None:
+    """Find out how many joins per second the server does."""
+    with _complaints():
+        credentials = Credentials(options["username"], options["credential"])
+        server = read_url(url, insecure=options["insecure"])
+        fleet = Fleet(server, credentials=credentials, stays=options["stay_here"])
+        join_all(fleet, fleet.add(2, checked=False), under_way)  # its imports and caches, and ours
+        sizes = [per_call] * (participants // per_call) + [participants % per_call]
+        clients = [client for size in sizes for client in fleet.add(size, checked=False)]
+        result = measure_joins(fleet, clients, under_way, options["server_pid"])
+        fleet.close()
+    if options["as_json_"]:
+        click.echo(json.dumps(result))
+        return
+    for name, value in result.items():
+        click.echo(f"{name.replace('_', ' '):<32} {value:,.4g}")
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    """The preset, or the default, and what was said on top of it."""
+    with _complaints():
+        layers = tuple(map(read_layer, options["layers"])) or None
+        given = {field.name: options.get(field.name) for field in attrs.fields(Plan)} | {"layers": layers}
+        plan = PRESETS[options["preset"]] if options["preset"] else Plan()
+        return attrs.evolve(plan, **{name: value for name, value in given.items() if value is not None})
+
+
+@contextmanager
+def _campaign(url: str, plan: Plan, total: int, options: dict[str, Any]) -> Iterator[Campaign]:
+    """Room for ``total`` participants."""
+    progress = ProgressLine()
+    names = ("loss", "latency", "lateness", "others_cpu")
+    limits = {name: options[f"max_{name}"] for name in names if options[f"max_{name}"] is not None}
+    settings = Settings(
+        url=url,
+        plan=plan,
+        calls=tuple(uuid.uuid4().hex for _ in range(-(-total // plan.per_call))),
+        processes=options["processes"],
+        insecure=options["insecure"],
+        stays=options["stay_here"],
+        credentials=Credentials(options["username"], options["credential"]),
+    )
+    with _complaints():
+        read_url(url)
+        if options["server_pid"] is not None:
+            measure(options["server_pid"])
+        with Crews(settings, options["server_pid"]) as crews:
+            try:
+                yield Campaign(crews, Limits(**limits), progress, options["settle_seconds"])
+            finally:
+                progress.clear()
+
+
+def _finish(
+    options: dict[str, Any],
+    plan: Plan,
+    steps: list[Step],
+    outcome: Outcome,
+    answer: dict[str, Any],
+    *,
+    shown: bool = False,
+) -> None:
+    """Print what is not shown yet, and end with the outcome's exit code."""
+    if options["as_json_"]:
+        rows = [as_json(step) for step in steps]
+        click.echo(json.dumps({"plan": attrs.asdict(plan), "time": time.time(), "steps": rows, **answer}))
+    elif not shown:
+        table = Table(server=options["server_pid"] is not None)
+        for step in steps:
+            table.add(step)
+    raise SystemExit(EXIT_CODES[outcome])
+
+
+class _NoLoad(click.ClickException):
+    exit_code = 2
+
+
+@contextmanager
+def _complaints() -> Iterator[None]:
+    """What the operator did, or the server, is told in a line, without a stack trace."""
+    try:
+        yield
+    except LoadError as error:
+        raise _NoLoad(str(error)) from error

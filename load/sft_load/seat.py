@@ -1,0 +1,156 @@
+"""A seat in a call: who sits there sends, looks at others, and leaves some time to another."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sft_load.client import Client
+from sft_load.conversation import tiles
+from sft_load.flow import Flow
+from sft_load.messages import HIGH, LOW
+from sft_load.packets import LOUD, SILENT
+
+if TYPE_CHECKING:
+    from sft_load.crew import Crew
+
+JOIN_SECONDS = 20.0
+"""Who is not in the call by then has failed."""
+
+SETTLE_SECONDS = 3.0
+"""After a change of what a participant looks at, before silent slots count."""
+
+
+class Seat:
+    """Its clients come one after the other."""
+
+    def __init__(self, crew: Crew, call: str, number: int, *, checked: bool) -> None:
+        self.number = number
+        self.client: Client | None = None
+        self.wanted = True
+        """Somebody shall sit here."""
+        self.speaks = False
+        self._crew = crew
+        self._call = call
+        self._checked = checked
+        self._flows: list[Flow] = []
+        self._page = 0
+        self._watching: list[str] = []
+        self._settled_at = 0.0
+        self._seen = False
+        timers = crew.fleet.timers
+        self._limit = timers.timer(lambda now: self._too_late(now))
+        self._leaver = timers.timer(lambda now: self._leave(now))
+        self._pager = timers.timer(lambda now: self._turn_page(now))
+        self._successor = timers.timer(lambda now: crew.queue(self))
+
+    def sit(self, now: float) -> None:
+        """The next one asks to join."""
+        plan, fleet = self._crew.plan, self._crew.fleet
+        rids = [layer.rid for layer in plan.layers]
+        (client,) = fleet.add(1, self._call, plan.tiles, checked=self._checked, rids=rids)
+        client.on_open, client.on_roster = self._opened, self._roster_came
+        client.on_second, client.on_end = self._look, self._ended
+        self.client = client
+        self._watching, self._seen = [], False
+        self._limit.set(now + JOIN_SECONDS)
+        self._crew.past.joins += 1
+        client.join(now)
+
+    def speak(self, speaks: bool) -> None:
+        self.speaks = speaks
+        if self.client is not None and self.client.audio is not None:
+            self.client.audio.level = LOUD if speaks else SILENT
+
+    def empty(self, now: float, *, politely: bool = False) -> None:
+        """Nobody shall sit here any more. ``politely``: whoever does says so."""
+        self.wanted = False
+        self._successor.cancel()
+        if self.client is not None:
+            self._leave(now, politely=politely)
+
+    def _opened(self, now: float) -> None:
+        client, crew = self.client, self._crew
+        assert client is not None
+        plan, random = crew.plan, crew.random
+        self._limit.cancel()
+        crew.past.opened += 1
+        crew.past.opening.add(now - client.asked_at)
+        client.start_audio(LOUD if self.speaks else SILENT, plan.audio_size, round(48000 / plan.audio_rate))
+        flows = [(client.send_audio, plan.audio_rate)]
+        for layer in plan.layers:
+            ticks = round(90000 / layer.frame_rate)
+            source = client.start_video(layer.size, layer.per_frame, layer.rid, ticks)
+            flows.append((partial(client.send_frame, source), layer.frame_rate))
+        self._flows = [Flow(crew.fleet, send, rate) for send, rate in flows]
+        for flow in self._flows:
+            flow.start(now, random.random())
+        if plan.page_seconds:
+            self._pager.set(now + plan.page_seconds * (0.5 + random.random()))
+        if plan.stay_seconds:
+            self._leaver.set(now + max(5.0, random.expovariate(1 / plan.stay_seconds)))
+
+    def _roster_came(self, now: float) -> None:
+        self._watch(now)
+
+    def _turn_page(self, now: float) -> None:
+        self._page += 1
+        self._pager.set(now + self._crew.plan.page_seconds)
+        self._watch(now)
+
+    def _watch(self, now: float) -> None:
+        client, plan = self.client, self._crew.plan
+        assert client is not None
+        users = [entry["userid"] for entry in client.roster]
+        wanted = tiles(users, client.user, self._page, min(plan.tiles, client.video_slots))
+        if wanted and wanted != self._watching:
+            self._watching = wanted
+            self._settled_at = now + SETTLE_SECONDS
+            client.watch(wanted, now, [HIGH] * plan.large + [LOW] * (len(wanted) - plan.large))
+
+    def _look(self, now: float) -> None:
+        """Once a second: which slots are silent that should not be."""
+        client, crew = self.client, self._crew
+        assert client is not None
+        if not self._seen and client.received.first_at:
+            self._seen = True
+            crew.past.seeing.add(client.received.first_at - client.asked_at)
+        alive = sum([stream.is_alive() for stream in client.received.streams.values()])
+        if now < self._settled_at or now < client.open_at + SETTLE_SECONDS:
+            return
+        plan = crew.plan
+        expected = plan.heard(client.audio_slots, len(client.roster))
+        if plan.layers:
+            expected += len(self._watching)
+        crew.past.slots += expected
+        crew.past.silent_slots += max(0, expected - alive)
+
+    def _too_late(self, now: float) -> None:
+        assert self.client is not None
+        self.client.fail(f"not in the call within {JOIN_SECONDS:.0f} s", now)
+
+    def _leave(self, now: float, *, politely: bool = False) -> None:
+        client, crew = self.client, self._crew
+        assert client is not None
+        self._stop()
+        if client.open_at and (politely or crew.random.random() >= crew.plan.vanishing):
+            self._limit.set(now + 2.0)  # for the answer; as long as a client that is closed waits for it
+            client.leave(now)
+        else:
+            client.vanish(now)
+
+    def _ended(self, now: float) -> None:
+        client, crew = self.client, self._crew
+        assert client is not None
+        self._stop()
+        self.client = None
+        crew.take_leave(client)
+        if self.wanted:
+            self._successor.set(now + crew.plan.pause_seconds)
+
+    def _stop(self) -> None:
+        for flow in self._flows:
+            flow.stop()
+        self._flows = []
+        for timer in (self._limit, self._leaver, self._pager):
+            timer.cancel()
