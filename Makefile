@@ -25,6 +25,7 @@ nightly: $(VENV)/dev.stamp $(VENV)/native.stamp browser
 	$(PYTEST) --nightly
 	for round in 1 2 3; do $(PYTEST) -s tests/wire_client || exit 1; done
 	$(MAKE) bench
+	$(BIN)/python bench/soak.py
 
 bench: $(VENV)/dev.stamp $(VENV)/native.stamp
 	$(BIN)/python bench/run.py

@@ -29,6 +29,7 @@ QUICK = {
     "flood": ["--seconds", "1", "--rounds", "1"],
     "joins": ["--calls", "20", "--participants", "50"],
     "memory": ["--participants", "20"],
+    "capacity": ["--start", "10", "--most", "20", "--seconds", "2"],
 }
 
 
@@ -93,6 +94,13 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
                     f"{call['seconds_until_all_approved']:.1f} s, lag p99 {call['loop_lag_p99'] * 1e3:.0f} ms"
                 )
                 lines.append((f"{call['participants']} joins into one call", figure, call["verdict"]))
+            case "capacity":
+                full = result["participants_at_70_percent"]
+                figure = f"{full or '-'} participants at 70 % of a core, {result['holds']} held"
+                lines.append(("standard load (C50)", figure, result["verdict"]))
+                if half := result["half"]:
+                    figure = f"p50 {half['latency_p50_ms']:.1f} ms, p99 {half['latency_p99_ms']:.1f} ms"
+                    lines.append((f"latency added, {half['participants']} participants", figure, ""))
             case "memory":
                 figure = (
                     f"{result['idle_kb_per_participant']} kB idle, "

@@ -186,9 +186,11 @@ def joins(url: str, participants: int, per_call: int, under_way: int, **options:
         fleet.close()
     if options["as_json_"]:
         click.echo(json.dumps(result))
-        return
-    for name, value in result.items():
-        click.echo(f"{name.replace('_', ' '):<32} {value:,.4g}")
+    else:
+        for name, value in result.items():
+            text = value if isinstance(value, str) else f"{value:,.4g}"
+            click.echo(f"{name.replace('_', ' '):<32} {text}")
+    raise SystemExit(0 if result["verdict"] == "measured" else EXIT_CODES[Outcome.NONE])
 
 
 def _plan(options: dict[str, Any]) -> Plan:

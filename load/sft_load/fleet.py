@@ -19,7 +19,7 @@ from sft_load.errors import LoadError
 from sft_load.flow import Flow
 from sft_load.histogram import Histogram
 from sft_load.http import Url
-from sft_load.messages import NO_CREDENTIALS, Credentials
+from sft_load.messages import NO_CREDENTIALS, Credentials, read_untrusted
 from sft_load.streams import CheckedStream
 
 PACE_SECONDS = 0.005
@@ -174,7 +174,7 @@ class Fleet:
         call gets the same list, so it is read once."""
         key, value = self._roster
         if key != text:
-            participants = json.loads(text)["participants"]
+            participants = read_untrusted(text).get("participants", [])
             trusted = [{**entry, "authorized": True} for entry in participants]
             value = participants, json.dumps(trusted, separators=(",", ":"))
             self._roster = text, value

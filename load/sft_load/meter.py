@@ -28,7 +28,8 @@ class Meter:
         self.seconds, self.server, self.clients, busy = (
             after - before for before, after in zip(began, ended, strict=True)
         )
-        self.others = max(0.0, busy - self.server - self.clients)
+        if self._pid is not None:
+            self.others = max(0.0, busy - self.server - self.clients)
         return self
 
     @property

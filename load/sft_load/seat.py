@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 JOIN_SECONDS = 20.0
 """Who is not in the call by then has failed."""
 
-SETTLE_SECONDS = 3.0
-"""After a change of what a participant looks at, before silent slots count."""
+GRACE_SECONDS = 3.0
+"""After joining, and after a change of what one looks at, before silent slots count."""
 
 
 class Seat:
@@ -39,9 +39,9 @@ class Seat:
         self._settled_at = 0.0
         self._seen = False
         timers = crew.fleet.timers
-        self._limit = timers.timer(lambda now: self._too_late(now))
-        self._leaver = timers.timer(lambda now: self._leave(now))
-        self._pager = timers.timer(lambda now: self._turn_page(now))
+        self._limit = timers.timer(self._too_late)
+        self._leaver = timers.timer(self._leave)
+        self._pager = timers.timer(self._turn_page)
         self._successor = timers.timer(lambda now: crew.queue(self))
 
     def sit(self, now: float) -> None:
@@ -49,7 +49,7 @@ class Seat:
         plan, fleet = self._crew.plan, self._crew.fleet
         rids = [layer.rid for layer in plan.layers]
         (client,) = fleet.add(1, self._call, plan.tiles, checked=self._checked, rids=rids)
-        client.on_open, client.on_roster = self._opened, self._roster_came
+        client.on_open, client.on_roster = self._opened, self._watch
         client.on_second, client.on_end = self._look, self._ended
         self.client = client
         self._watching, self._seen = [], False
@@ -90,22 +90,20 @@ class Seat:
         if plan.stay_seconds:
             self._leaver.set(now + max(5.0, random.expovariate(1 / plan.stay_seconds)))
 
-    def _roster_came(self, now: float) -> None:
-        self._watch(now)
-
     def _turn_page(self, now: float) -> None:
         self._page += 1
         self._pager.set(now + self._crew.plan.page_seconds)
         self._watch(now)
 
     def _watch(self, now: float) -> None:
+        """Ask for what the page shows now."""
         client, plan = self.client, self._crew.plan
         assert client is not None
         users = [entry["userid"] for entry in client.roster]
         wanted = tiles(users, client.user, self._page, min(plan.tiles, client.video_slots))
         if wanted and wanted != self._watching:
             self._watching = wanted
-            self._settled_at = now + SETTLE_SECONDS
+            self._settled_at = now + GRACE_SECONDS
             client.watch(wanted, now, [HIGH] * plan.large + [LOW] * (len(wanted) - plan.large))
 
     def _look(self, now: float) -> None:
@@ -116,7 +114,7 @@ class Seat:
             self._seen = True
             crew.past.seeing.add(client.received.first_at - client.asked_at)
         alive = sum([stream.is_alive() for stream in client.received.streams.values()])
-        if now < self._settled_at or now < client.open_at + SETTLE_SECONDS:
+        if now < self._settled_at or now < client.open_at + GRACE_SECONDS:
             return
         plan = crew.plan
         expected = plan.heard(client.audio_slots, len(client.roster))

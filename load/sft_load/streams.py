@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sft.webrtc.rtp import PADDING_BIT
 from sft_load.histogram import Histogram
 from sft_load.packets import FILLER, read_tag
 
@@ -50,10 +51,11 @@ class CheckedStream(Stream):
     """One whose packets are decrypted and read.
 
     Between two packets of one source the sender's numbers must rise as the sequence numbers do. More: a
-    loss that the server has hidden, counted as lost, unless the slot had paused. Less: wrong.
+    loss that the server has hidden, counted as lost, unless the slot had paused. Less: wrong. Padding, with
+    which a server tries how much a link takes, has a sequence number and nothing to read.
     """
 
-    __slots__ = ("_came", "_label", "_number", "_rid", "_sequence", "hidden", "latency", "wrong")
+    __slots__ = ("_came", "_label", "_number", "_padding", "_rid", "_sequence", "hidden", "latency", "wrong")
 
     def __init__(self, latency: Histogram) -> None:
         super().__init__()
@@ -62,12 +64,16 @@ class CheckedStream(Stream):
         self.hidden = 0
         self.latency = latency
         self._label = self._rid = self._number = self._sequence = -1
+        self._padding = 0  # packets of it since the newest of media
         self._came = 0.0
 
     def check(self, packet: bytes, came: float) -> None:
         """A decrypted packet of the slot's SSRC; ``came``: when, in seconds of the real-time clock.
 
         It has been counted already."""
+        if packet[0] & PADDING_BIT:
+            self._padding += 1
+            return
         tag = read_tag(packet)
         if tag is None or tag.label != tag.csrc or packet[tag.end :] != FILLER[: len(packet) - tag.end]:
             self.wrong += 1
@@ -77,10 +83,10 @@ class CheckedStream(Stream):
         if tag.label == self._label and tag.rid == self._rid:
             if steps <= 0:  # late: counted as reordered, and its place was seen to be empty
                 return
-            jump = tag.number - self._number - steps
+            jump = tag.number - self._number - (steps - self._padding)
             if jump < 0:
                 self.wrong += 1
             elif jump and came - self._came < PAUSE_SECONDS:
                 self.hidden += jump
         self._label, self._rid = tag.label, tag.rid
-        self._number, self._sequence, self._came = tag.number, tag.sequence, came
+        self._number, self._sequence, self._padding, self._came = tag.number, tag.sequence, 0, came

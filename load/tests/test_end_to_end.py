@@ -105,8 +105,9 @@ def test_a_ramp_says_how_many_are_held(server: Server) -> None:
 
 def test_joins_are_counted_by_the_second(server: Server) -> None:
     result = load(f"joins {server.url} --participants 9 --per-call 3 --server-pid {server.pid} --json")
-    assert result.code == 0, result
+    assert result.code in (0, 3), result  # 3: other programs were busy, which is told
     document = result.document
+    assert (document["verdict"] == "measured") is (result.code == 0)
     assert document["joins"] == 9
     assert document["joins_per_second_wall"] > 0.5
     assert document["server_ms_per_join"] > 0.1

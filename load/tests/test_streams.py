@@ -95,6 +95,12 @@ def test_another_source_or_layer_begins_anew() -> None:
     assert (stream.lost, stream.hidden, stream.wrong) == (0, 0, 0)
 
 
+def test_padding_has_a_place_and_no_contents() -> None:
+    padding = (struct.pack("!BBHII", 0xA0, 100, 2, 0, 0x5107) + bytes(19) + b"\x14", 0.01)
+    stream = checked((outgoing(1, 10), 0.0), padding, (outgoing(3, 11), 0.02), (outgoing(4, 12), 0.03))
+    assert (stream.lost, stream.hidden, stream.wrong) == (0, 0, 0)
+
+
 def test_an_old_packet_under_a_new_number_is_wrong() -> None:
     assert checked((outgoing(1, 10), 0.0), (outgoing(2, 10), 0.01)).wrong == 1
 
@@ -109,7 +115,7 @@ def test_a_changed_payload_is_wrong() -> None:
     assert checked((bytes(packet), 0.0)).wrong == 1
 
 
-@given(st.binary(max_size=200))
+@given(st.binary(min_size=12, max_size=200).filter(lambda data: not data[0] & 0x20))
 def test_anything_else_is_wrong(data: bytes) -> None:
     stream = CheckedStream(Histogram())
     stream.check(data, 0.0)

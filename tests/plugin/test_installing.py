@@ -17,6 +17,7 @@ DISTRIBUTIONS = {
     "plugins/transport_udp": ["pyproject.toml", "README.md", "sft_transport_udp"],
     "plugins/transport_tcp": ["pyproject.toml", "README.md", "sft_transport_tcp"],
     "plugins/metrics": ["pyproject.toml", "README.md", "sft_metrics"],
+    "load": ["pyproject.toml", "README.md", "sft_load"],
     "examples/hold_envelopes": ["pyproject.toml", "hold_envelopes.py"],
     "examples/simple_placement": ["pyproject.toml", "simple_placement.py"],
     "examples/unix_transport": ["pyproject.toml", "unix_transport.py"],
@@ -63,9 +64,9 @@ class Environment:
     def pip(self, *arguments: object) -> str:
         return pip("--python", self.folder / "bin" / "python", *arguments)
 
-    def serve(self, *arguments: object) -> str:
+    def serve(self, *arguments: object, program: str = "sft-serve") -> str:
         """Run where the sources are out of sight."""
-        command = [self.folder / "bin" / "sft-serve", *map(str, arguments)]
+        command = [self.folder / "bin" / program, *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -109,6 +110,14 @@ def test_plugins_of_third_parties_are_found_and_configured(environment: Environm
     )
     assert "simple_placement" not in environment.serve("plugins", "--config", config)
     assert "ok    udp address" in environment.serve("check", config)
+
+
+def test_the_load_tester_is_a_distribution_of_its_own(environment: Environment, wheels: Path) -> None:
+    environment.pip("install", "--quiet", "--no-index", "--no-deps", *wheels.glob("sft_server-*.whl"))
+    environment.pip("install", "--quiet", "--no-index", "--no-deps", *wheels.glob("sft_load-*.whl"))
+    assert environment.serve("--version", program="sft-load") == "sft-load, version 0.1.0\n"
+    assert "--preset [c4|c50]" in environment.serve("run", "--help", program="sft-load")
+    environment.pip("check")
 
 
 def test_the_wheel_of_the_core_has_all_it_needs(wheels: Path) -> None:
