@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 from sft.errors import BadPacket
 from sft.forwarding.libsrtp import Inbound, pointer
 from sft.webrtc import rtcp
-from sft.webrtc.dtls import DtlsSession
-from sft.webrtc.events import ChannelOpen, Message
-from sft.webrtc.sctp import SctpAssociation
+from sft.webrtc.events import ChannelOpen, Connected, Message
 from sft.webrtc.srtp import inbound_session, outbound_session
 from sft_load.batch import COUNT
+from sft_load.channel import Channel
 from sft_load.errors import JoinError, LoadError
 from sft_load.http import HttpConnection, read_url
 from sft_load.ice import Checks
@@ -57,18 +56,15 @@ class Client:
         self.user = uuid.uuid4().hex
         self.call = call
         self.checked = checked
-        self.asked_at = self.answered_at = self.open_at = 0.0
+        self.asked_at = self.open_at = 0.0
         self.failed: str | None = None
         self.closed = False
         self.roster: list[dict[str, Any]] = []
-        self.roster_at = 0.0
-        """When the newest roster came; it is approved at once."""
+        """Of the newest CONFPART; everybody in it is approved at once."""
         self.known: set[str] = set()
         """Whose PROPSYNC was relayed to us: the server has taken their approval of us."""
         self.received = Reception(fleet.latency if checked else None)
         self.audio_slots = self.video_slots = 0
-        self.bad = 0
-        """STUN, DTLS, SCTP and RTCP packets that make no sense; what is late may be among them."""
         self.audio: AudioSource | None = None
         self.layers: dict[int, VideoSource] = {}
         """By SSRC."""
@@ -88,15 +84,13 @@ class Client:
         self._http: HttpConnection | None = None
         self._checks = Checks(os.urandom)
         self._path: UdpPath | None = None
-        self._dtls = DtlsSession(fleet.context, is_server=False)
-        self._dtls_started = False
-        self._sctp: SctpAssociation | None = None
+        self._channel = Channel(fleet.context)
         self._outbound: Any = None  # srtp_t; the session it belongs to is kept with it
         self._session: Any = None
         self._check_at = self._ping_at = self._report_at = float("inf")
         self._timer = fleet.timers.timer(self._tick)
         self._leaving = False
-        self._tries = 0
+        self._tries = self._bad = 0
 
     @property
     def server_address(self) -> tuple[str, int]:
@@ -124,7 +118,7 @@ class Client:
             self.fail(str(error), now)
 
     def _start(self, offer: Offer, url: str, now: float) -> None:
-        self._dtls.set_fingerprints([("sha-256", offer.fingerprint)])
+        self._channel.set_fingerprint(offer.fingerprint)
         self.received.offer((*offer.audio_slots, *offer.video_slots))
         self.audio_slots, self.video_slots = len(offer.audio_slots), len(offer.video_slots)
         self._checks.set_remote(offer)
@@ -150,7 +144,6 @@ class Client:
         self._tick(now)
 
     def _answered(self, status: int, body: bytes, now: float) -> None:
-        self.answered_at = now
         if status != 200:
             self.fail(f"SETUP: HTTP {status} {body[:60].decode(errors='replace')}".strip(), now)
         elif self._http is not None:
@@ -179,24 +172,22 @@ class Client:
             if data[:1] < b"\x04":
                 self._stun(data, now)
             elif data[0] < 64:
-                self._dtls.receive_untrusted(data, now)
-                self._flush(now)
+                self._channel.receive_untrusted(data, now)
             else:
                 self._rtcp(data)
+                return
         except BadPacket:
-            self.bad += 1
-            self._flush(now)
+            self._bad += 1
+        self._flush(now)
 
     def _stun(self, data: bytes, now: float) -> None:
         assert self._path is not None
         answer = self._checks.receive_untrusted(data, self._path.remote)
         if answer is not None:
             self._send(answer)
-        if self._checks.valid and not self._dtls_started:
-            self._dtls_started = True
+        if self._checks.valid and not self._channel.started:
             self._check_at = now + CHECK_SECONDS
-            self._dtls.start(now)
-            self._flush(now)
+            self._channel.start(now)
 
     def _rtcp(self, data: bytes) -> None:
         srtp = self.received.srtp
@@ -218,33 +209,20 @@ class Client:
             source.keyframe = True
 
     def _flush(self, now: float) -> None:
-        """Carry between DTLS, SCTP and the socket; then see when to look again."""
-        dtls, sctp = self._dtls, self._sctp
-        if sctp is None and dtls.srtp is not None:
-            self.received.srtp = Inbound(inbound_session(dtls.srtp))
-            self._session = outbound_session(dtls.srtp)
-            self._outbound = pointer(self._session)
-            sctp = self._sctp = SctpAssociation(os.urandom, now, is_server=False, opens_channel=False)
-        if sctp is not None:
-            for packet in dtls.received():
-                try:
-                    sctp.receive_untrusted(packet, now)
-                except BadPacket:
-                    self.bad += 1
-            for event in sctp.events():
-                if isinstance(event, Message):
-                    self._take_message(event.text, now)
-                elif isinstance(event, ChannelOpen):
-                    self._opened(now)
-                else:
-                    self.fail(event.reason, now)
-            for packet in sctp.datagrams():
-                if dtls.closed is None:
-                    dtls.send(packet)
-        for data in dtls.datagrams():
+        """Take and send what the channel has; then see when to look again."""
+        for event in self._channel.events():
+            if isinstance(event, Message):
+                self._take_message(event.text, now)
+            elif isinstance(event, Connected):
+                self.received.srtp = Inbound(inbound_session(event.srtp))
+                self._session = outbound_session(event.srtp)
+                self._outbound = pointer(self._session)
+            elif isinstance(event, ChannelOpen):
+                self._opened(now)
+            else:
+                self.fail(event.reason, now)
+        for data in self._channel.datagrams():
             self._send(data)
-        if dtls.closed is not None:
-            self.fail(dtls.closed, now)
         self._set_timer()
 
     def _opened(self, now: float) -> None:
@@ -263,7 +241,6 @@ class Client:
                 self.known.add(found[1])
         elif '"CONFPART"' in head:
             self.roster, trusted = self._fleet.read_roster(text)
-            self.roster_at = now
             own = [entry for entry in self.roster if entry["userid"] == self.user]
             self._label_video = int(own[0]["ssrc_video"]) if own else 0
             self._say(self._writer.trust(trusted), now)
@@ -309,6 +286,11 @@ class Client:
             self.send_video(source)
 
     @property
+    def bad(self) -> int:
+        """STUN, DTLS, SCTP and RTCP packets that make no sense; what is late may be among them."""
+        return self._bad + self._channel.bad
+
+    @property
     def sources(self) -> list[AudioSource | VideoSource]:
         audio: list[AudioSource | VideoSource] = [] if self.audio is None else [self.audio]
         return audio + list(self.layers.values())
@@ -327,12 +309,9 @@ class Client:
         if now >= self._ping_at:
             self._ping_at = now + PING_SECONDS
             self._say(self._writer.write("PING"), now)
-        dtls, sctp = self._dtls, self._sctp
-        if dtls.deadline is not None and now >= dtls.deadline:
-            dtls.handle_timeout(now)
-            self._flush(now)
-        if sctp is not None and (deadline := sctp.deadline) is not None and now >= deadline:
-            sctp.handle_timeout(now)
+        deadline = self._channel.deadline
+        if deadline is not None and now >= deadline:
+            self._channel.handle_timeout(now)
             self._flush(now)
         self._set_timer()
 
@@ -350,10 +329,8 @@ class Client:
         if self.closed:
             return
         deadlines = [self._check_at, self._report_at, self._ping_at]
-        if self._dtls.deadline is not None:
-            deadlines.append(self._dtls.deadline)
-        if self._sctp is not None and self._sctp.deadline is not None:
-            deadlines.append(self._sctp.deadline)
+        if (deadline := self._channel.deadline) is not None:
+            deadlines.append(deadline)
         self._timer.set(min(deadlines))
 
     def _report(self, now: float) -> None:
@@ -374,9 +351,8 @@ class Client:
         self._send(self._session.protect_rtcp(compound))
 
     def _say(self, text: str, now: float) -> None:
-        if self._sctp is not None and self._sctp.is_open:
-            self._sctp.send(text, now)
-            self._flush(now)
+        self._channel.say(text, now)
+        self._flush(now)
 
     def _send(self, data: bytes | memoryview) -> None:
         if self._path is None:

@@ -40,12 +40,6 @@ class UdpPath:
         host, port, *_ = self._socket.getpeername()
         return host, port
 
-    @property
-    def local(self) -> tuple[str, int]:
-        assert self._socket is not None
-        host, port, *_ = self._socket.getsockname()
-        return host, port
-
     def next(self) -> None:
         """Try the next candidate."""
         assert self._socket is not None
