@@ -152,7 +152,7 @@ def _receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> Non
 
     source.packets += 1
     source.octets += size
-    if source.kind is not AUDIO:  # once for all receivers; a repeat is byte-identical
+    if source.slots and source.kind is not AUDIO:  # once for all receivers; repeats are byte-identical
         packet = set_send_time(packet, first, transport, sent, now)
     source.ring[number & source.ring_mask] = (number, packet, now)
     if route is not None:

@@ -43,6 +43,9 @@ MAX_PADDING = 255
 _ONE_BYTE = 0xBEDE
 _TWO_BYTE = 0x1000  # the low four bits are "appbits"
 _EXTENSION_HEADER = struct.Struct("!HH")
+_ONE_BYTE_TIME = struct.Struct("!HHI")
+_TWO_BYTE_TIME = struct.Struct("!HHBBIxx")
+"""The header of an extension block, and the absolute send time as its first element."""
 
 
 def read_extensions_untrusted(packet: bytes, first: int) -> tuple[int, int, int, int, int, int]:
@@ -125,29 +128,32 @@ def set_send_time(packet: bytes, first: int, sequence: int, sent: int, now: floa
     if not first & EXTENSION_BIT:
         return packet
     start = 12 + 4 * (first & CSRC_COUNT)
+    ticks = int(now * SEND_TIME_RATE) & 0xFFFFFF
+    if sent < 0 <= sequence and packet[start] == _ONE_BYTE >> 8:  # as Chrome sends it
+        words = packet[start + 2] << 8 | packet[start + 3]
+        added = _ONE_BYTE_TIME.pack(_ONE_BYTE, words + 1, ABS_SEND_TIME << 28 | 2 << 24 | ticks)
+        return packet[:start] + added + packet[start + 4 : sequence - 1] + b"\0\0\0" + packet[sequence + 2 :]
     profile, words = _EXTENSION_HEADER.unpack_from(packet, start)
     one_byte = profile == _ONE_BYTE
     if sequence >= 0:  # the element becomes padding
         element = sequence - (1 if one_byte else 2)
         packet = packet[:element] + bytes(sequence + 2 - element) + packet[sequence + 2 :]
-    ticks = (int(now * SEND_TIME_RATE) & 0xFFFFFF).to_bytes(3, "big")
     if sent >= 0:
-        return packet[:sent] + ticks + packet[sent + 3 :]
+        return packet[:sent] + ticks.to_bytes(3, "big") + packet[sent + 3 :]
     if one_byte:
-        added = b"\x22" + ticks
+        added = _ONE_BYTE_TIME.pack(profile, words + 1, ABS_SEND_TIME << 28 | 2 << 24 | ticks)
     elif profile & 0xFFF0 == _TWO_BYTE:
-        added = b"\x02\x03" + ticks + b"\0\0\0"
+        added = _TWO_BYTE_TIME.pack(profile, words + 2, ABS_SEND_TIME, 3, ticks << 8)
     else:
         return packet
-    header = _EXTENSION_HEADER.pack(profile, words + len(added) // 4)
-    return packet[:start] + header + added + packet[start + 4 :]
+    return packet[:start] + added + packet[start + 4 :]
 
 
 def write_padding(payload_type: int, sequence: int, timestamp: int, now: float) -> bytes:
     """A packet of MAX_PADDING bytes of padding and nothing else, with its absolute send time; SSRC 0."""
     header = FIXED_HEADER.pack(0x80 | PADDING_BIT | EXTENSION_BIT, payload_type, sequence, timestamp, 0)
-    ticks = (int(now * SEND_TIME_RATE) & 0xFFFFFF).to_bytes(3, "big")
-    block = _EXTENSION_HEADER.pack(_ONE_BYTE, 1) + b"\x22" + ticks
+    ticks = int(now * SEND_TIME_RATE) & 0xFFFFFF
+    block = _ONE_BYTE_TIME.pack(_ONE_BYTE, 1, ABS_SEND_TIME << 28 | 2 << 24 | ticks)
     return header + block + bytes(MAX_PADDING - 1) + bytes((MAX_PADDING,))
 
 
