@@ -131,6 +131,8 @@ class Budget:
             failed = now < self._climbed_at + PROVEN
             self._hold = min(2 * self._hold, MAX_HOLD_SHOWN) if failed else HOLD
             self._climb_at = now + self._hold
+        elif self.reason is None:  # there was nothing to take away
+            self._allowance = float("inf")
         return changed
 
     def _climb(self, slots: Sequence[Slot], octets: int, now: float, may_probe: bool) -> list[Slot]:

@@ -232,6 +232,17 @@ def test_a_new_choice_stays_within_what_the_link_carries(scene) -> None:
     assert scene.link.longest < 0.3
 
 
+def test_congestion_that_no_picture_is_to_blame_for_limits_none_later(scene) -> None:
+    scene.watch()
+    scene.run(3)
+    scene.budget.downlink.take_loss(1000, 500, scene.call.now)
+    scene.run(3)
+    scene.watch(HIGH, HIGH, HIGH)
+    scene.run(3)
+    assert scene.budget.reason is None
+    assert scene.grants == [Grant.FULL] * 3
+
+
 def test_without_adaption_everything_goes_out_whatever_happens(scene) -> None:
     scene.call.table._next_budget = float("inf")
     squeeze(scene, 300_000)
