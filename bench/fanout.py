@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
 from floor import floor
 from traffic import FIRST_SSRC, KEY, Traffic, arguments, chosen
@@ -29,16 +28,17 @@ from sft.model import Drops, ParticipantId, SrtpParameters
 from sft.plugin import Engine
 
 LOW, HIGH = 1, 2
+MakeEngine = Callable[[Drops, Traffic], Engine]
 KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", inbound=KEY, outbound=KEY)
 
 
 class Call:
     """A table of the traffic's participants, in which everybody gets what the shape says."""
 
-    def __init__(self, traffic: Traffic, engine: Callable[[Drops], Engine]) -> None:
+    def __init__(self, traffic: Traffic, make_engine: MakeEngine) -> None:
         self.drops = Drops()
         self.deadline = float("inf")
-        self.engine = engine(self.drops)
+        self.engine = make_engine(self.drops, traffic)
         self.table = Table(os.urandom, lambda now: now + 1.7e9, self._wake)
         now = time.monotonic()
         shape = traffic.shape
@@ -72,9 +72,9 @@ class Call:
         return endpoint
 
 
-def fanout(traffic: Traffic, engine: Callable[[Drops], Engine]) -> Call:
+def fanout(traffic: Traffic, make_engine: MakeEngine) -> Call:
     """Forward until the traffic ends."""
-    call = Call(traffic, engine)
+    call = Call(traffic, make_engine)
     endpoints, bases, addresses = call.endpoints, traffic.bases, traffic.addresses
     for index, data, now in traffic.packets():
         receive(endpoints[index], bases[index], data, addresses[index], now)
@@ -96,11 +96,11 @@ def main() -> None:
         with Traffic(shape, options.seconds) as traffic:
             floors.append(floor(traffic, srtp))
     products = []
-    for engine in engines():
+    for name, make_engine in engines().items():
         with Traffic(shape, options.seconds) as traffic:
             started = time.process_time()
-            call = fanout(traffic, engine)
-            result = traffic.report(f"sft.forwarding, {engine.__name__}", time.process_time() - started)
+            call = fanout(traffic, make_engine)
+            result = traffic.report(f"sft.forwarding, {name} engine", time.process_time() - started)
         for one in floors:
             result[f"times {one['name']}"] = round(result["us_per_packet_in"] / one["us_per_packet_in"], 2)
         result["drops"] = {reason.value: count for reason, count in call.drops.counts.items() if count}
@@ -112,11 +112,13 @@ def main() -> None:
         print(result)
 
 
-def engines() -> list[Any]:
-    """Classes of those that are here: the native one has to be compiled."""
-    found: list[Any] = [PythonEngine]
+def engines() -> dict[str, MakeEngine]:
+    """Those that are here: the native one has to be compiled."""
+    found: dict[str, MakeEngine] = {"python": lambda drops, traffic: PythonEngine(drops)}
     if find_spec("sft_engine_native"):
-        found.append(import_module("sft_engine_native").NativeEngine)
+        native = import_module("sft_engine_native").NativeEngine
+        found["native"] = lambda drops, traffic: native(drops)
+        found["native, by turns"] = lambda drops, traffic: native(drops, traffic.at_end_of_turn.append)
     return found
 
 

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pylibsrtp import Policy, Session
+from pylibsrtp import Error, Policy, Session
 from pylibsrtp._binding import ffi, lib
 from traffic import FIRST_SSRC, Traffic, arguments, chosen, session
 
@@ -66,7 +66,10 @@ def python_floor(traffic: Traffic, srtp: str) -> None:
         for index, stream in enumerate(traffic.shape.streams)
     }
     for index, data, _ in traffic.packets():
-        packet = inbound[index].unprotect(data)
+        try:
+            packet = inbound[index].unprotect(data)
+        except Error:  # somebody else's datagram, to a port that was theirs before
+            continue
         route = routes[SSRC_AT.unpack_from(packet)[0]]
         first, second, sequence, timestamp = START.unpack_from(packet)
         rest = packet[12:]

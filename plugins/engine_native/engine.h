@@ -1,14 +1,24 @@
 /* Read by the C compiler and by cffi. */
 
-enum { MAX_PACKET = 1900 }; /* bytes of a plain packet; libsrtp may add up to 148 */
+enum {
+	MAX_PACKET = 1900, /* bytes of a plain packet */
+	ROOM = 2048,       /* with what libsrtp may add: 148 */
+	QUEUE = 16384,     /* bytes that may wait for one receiver */
+};
 
-/* One receiver: its SRTP session and its way out. */
+/* One receiver: its SRTP session, its way out, and the packets that wait for the end of the turn. */
 struct outlet {
 	void *srtp;
 	void *handle; /* for hand_over; used when fd is -1 */
 	int fd;
 	int address_length;
 	uint8_t address[28]; /* sockaddr_in or sockaddr_in6 */
+	struct outlet *next; /* in the engine's list, while it is 'listed' */
+	int listed;
+	int waiting; /* packets in 'queue': all of 'segment' bytes, but the last may be shorter */
+	int segment;
+	int used;
+	uint8_t queue[QUEUE];
 };
 
 struct slot {
@@ -24,20 +34,26 @@ struct route {
 	struct slot *slots[];
 };
 
-/* What could not be sent since the caller last looked; 'too_large' counts packets in, the others packets out. */
-struct trouble {
+/* srtp_protect of libsrtp 2; in place, 148 bytes of room behind the packet. 0: done. */
+typedef int (*protect_function)(void *srtp, void *packet, int *length);
+
+struct engine {
+	protect_function protect;
+	struct outlet *first, *last; /* those with packets that wait */
+	/* What went no further since the caller last looked: packets in, and packets out. */
 	uint32_t too_large;
 	uint32_t blocked;
 	uint32_t failed;
 };
 
-/* srtp_protect of libsrtp 2; in place, 148 bytes of room behind the packet. 0: done. */
-typedef int (*protect_function)(void *srtp, void *packet, int *length);
+/* Protect a plain RTP packet for each slot of the route, and queue it. */
+void fan_out(struct engine *engine, const struct route *route, const uint8_t *packet, size_t length,
+             uint16_t sequence);
 
-/* Send a plain RTP packet to each slot of the route. True: look at 'trouble'. */
-int fan_out(protect_function protect, struct trouble *trouble, const struct route *route, const uint8_t *packet,
-            size_t length, uint16_t sequence);
+/* The same for one slot, under these outgoing numbers. */
+void repeat(struct engine *engine, const struct slot *slot, uint32_t csrc, const uint8_t *packet, size_t length,
+            uint16_t sequence, uint32_t timestamp);
 
-/* Send it to one slot, under these outgoing numbers. */
-int repeat(protect_function protect, struct trouble *trouble, const struct slot *slot, uint32_t csrc,
-           const uint8_t *packet, size_t length, uint16_t sequence, uint32_t timestamp);
+/* Send what waits: for all, or for one receiver, which is then not listed any more. */
+void flush(struct engine *engine);
+void flush_one(struct engine *engine, struct outlet *outlet);

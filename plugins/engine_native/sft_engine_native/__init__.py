@@ -11,4 +11,5 @@ __all__ = ["NativeEngine", "sft_engine"]
 
 @hookimpl
 def sft_engine(config: Config, services: Services) -> Engine:
-    return NativeEngine(services.drops)
+    # A timer that is due fires when the descriptors of a turn have been served.
+    return NativeEngine(services.drops, lambda flush: services.call_at(0.0, lambda now: flush()))

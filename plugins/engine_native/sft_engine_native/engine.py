@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pylibsrtp import Session
@@ -57,11 +57,11 @@ class NativeOutlet:
     """One receiver. Its session lives as long as its slots: a route that outlasts ``close`` finds no way
     out, but never freed memory."""
 
-    __slots__ = ("_address", "_drops", "_handle", "_send", "_session", "c")
+    __slots__ = ("_address", "_engine", "_handle", "_send", "_session", "c")
 
-    def __init__(self, srtp: SrtpParameters, drops: Drops) -> None:
+    def __init__(self, engine: NativeEngine, srtp: SrtpParameters) -> None:
         self._session: Session = outbound_session(srtp)
-        self._drops = drops
+        self._engine = engine
         self._send: Any = None
         self._address: Address = ("", 0)
         self._handle = ffi.new_handle(self)
@@ -69,6 +69,7 @@ class NativeOutlet:
         self.c: Any = ffi.new("struct outlet *", {"srtp": pointer, "handle": self._handle, "fd": -1})
 
     def set_path(self, base: Base, address: Address) -> None:
+        self._engine.flush_one(self)
         self._send = base.send
         self._address = address
         packed = None if base.fd is None else socket_address(address)
@@ -92,11 +93,14 @@ class NativeOutlet:
                 raise OSError("this receiver has no path")
             self._send(data, self._address)
         except BlockingIOError:
-            self._drops.count(Drop.SEND_BLOCKED)
+            self._engine.drops.count(Drop.SEND_BLOCKED)
         except OSError:
-            self._drops.count(Drop.SEND_FAILED)
+            self._engine.drops.count(Drop.SEND_FAILED)
 
     def close(self) -> None:
+        self.c.waiting = self.c.used = 0  # its socket may be closed already
+        self._engine.flush_one(self)
+        self._engine.outlets.discard(self)
         self._send = None
         self.c.fd = -1
 
@@ -108,17 +112,31 @@ def hand_over(handle: Any, data: Any, length: int) -> None:
     outlet.send(ffi.buffer(data, length)[:])
 
 
+AtEndOfTurn = Callable[[Callable[[], None]], object]
+"""Has a callback called when the packets at hand have been taken."""
+
+
 class NativeEngine:
-    """Implements :class:`sft.plugin.Engine`; one per worker."""
+    """Implements :class:`sft.plugin.Engine`; one per worker.
 
-    __slots__ = ("_drops", "_trouble")
+    With ``at_end_of_turn`` packets wait so long, and those for one receiver leave together; without it each
+    leaves at once.
+    """
 
-    def __init__(self, drops: Drops) -> None:
-        self._drops = drops
-        self._trouble: Any = ffi.new("struct trouble *")
+    __slots__ = ("_at_end_of_turn", "_c", "_promised", "drops", "outlets")
+
+    def __init__(self, drops: Drops, at_end_of_turn: AtEndOfTurn | None = None) -> None:
+        self.drops = drops
+        self.outlets: set[NativeOutlet] = set()
+        """Those that are open: the list in C has no references of its own."""
+        self._at_end_of_turn = at_end_of_turn
+        self._promised = False
+        self._c: Any = ffi.new("struct engine *", {"protect": _PROTECT})
 
     def open_outlet(self, srtp: SrtpParameters) -> NativeOutlet:
-        return NativeOutlet(srtp, self._drops)
+        outlet = NativeOutlet(self, srtp)
+        self.outlets.add(outlet)
+        return outlet
 
     def make_route(self, slots: Sequence[EngineSlot], csrc: int) -> object:
         """(C struct, what it points to)"""
@@ -127,21 +145,41 @@ class NativeEngine:
         return route, own
 
     def fan_out(self, route: Any, packet: bytes, sequence: int) -> None:
-        if lib.fan_out(_PROTECT, self._trouble, route[0], packet, len(packet), sequence & 0xFFFF):
-            self._count()
+        lib.fan_out(self._c, route[0], packet, len(packet), sequence & 0xFFFF)
+        if not self._promised:
+            self._flush_later()
 
     def repeat(self, slot: EngineSlot, packet: bytes, csrc: int, sequence: int, timestamp: int) -> None:
-        own = _own(slot).c
         numbers = sequence & 0xFFFF, timestamp & 0xFFFFFFFF
-        if lib.repeat(_PROTECT, self._trouble, own, csrc, packet, len(packet), *numbers):
-            self._count()
+        lib.repeat(self._c, _own(slot).c, csrc, packet, len(packet), *numbers)
+        if not self._promised:
+            self._flush_later()
+
+    def flush(self) -> None:
+        """Send what waits, and count what could not be sent."""
+        self._promised = False
+        lib.flush(self._c)
+        self._count()
+
+    def flush_one(self, outlet: NativeOutlet) -> None:
+        """Send what waits for one receiver."""
+        lib.flush_one(self._c, outlet.c)
+        self._count()
+
+    def _flush_later(self) -> None:
+        if self._at_end_of_turn is None:
+            self.flush()
+        else:
+            self._promised = True
+            self._at_end_of_turn(self.flush)
 
     def _count(self) -> None:
-        trouble, counts = self._trouble, self._drops.counts
-        counts[Drop.TOO_LARGE] += trouble.too_large
-        counts[Drop.SEND_BLOCKED] += trouble.blocked
-        counts[Drop.SEND_FAILED] += trouble.failed
-        trouble.too_large = trouble.blocked = trouble.failed = 0
+        c, counts = self._c, self.drops.counts
+        if c.too_large or c.blocked or c.failed:
+            counts[Drop.TOO_LARGE] += c.too_large
+            counts[Drop.SEND_BLOCKED] += c.blocked
+            counts[Drop.SEND_FAILED] += c.failed
+            c.too_large = c.blocked = c.failed = 0
 
 
 def _own(slot: EngineSlot) -> NativeSlot:

@@ -58,11 +58,14 @@ def counted(drops: Drops) -> dict[Drop, int]:
     return {reason: count for reason, count in drops.counts.items() if count}
 
 
-def unprotect(data: bytes) -> bytes:
-    policy = Policy(
-        key=KEY, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=Policy.SRTP_PROFILE_AEAD_AES_128_GCM
+def inbound() -> Session:
+    return Session(
+        Policy(key=KEY, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=Policy.SRTP_PROFILE_AEAD_AES_128_GCM)
     )
-    return Session(policy).unprotect(data)
+
+
+def unprotect(data: bytes) -> bytes:
+    return inbound().unprotect(data)
 
 
 def test_a_receiver_gets_the_rewritten_packet_on_its_socket(
@@ -150,6 +153,93 @@ def test_a_socket_that_takes_no_more_is_counted_as_blocked_and_one_that_fails_as
         engine.fan_out(route, PACKET, 2)
         engine.repeat(slot, PACKET, 2, 2, 1000)
     assert counted(drops) == {Drop.SEND_BLOCKED: 1, Drop.SEND_FAILED: 2}
+
+
+class Turn:
+    """What is to happen at its end."""
+
+    def __init__(self) -> None:
+        self.callbacks: list = []
+
+    def end(self) -> None:
+        (callback,) = self.callbacks
+        self.callbacks.clear()
+        callback()
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[100] * 5, [100, 100, 60], [60, 100, 100], [100, 60, 100, 101, 99], [1200] * 40, [10]],
+    ids=["alike", "a shorter last", "longer", "mixed", "more than may wait", "one"],
+)
+def test_packets_of_a_turn_leave_together_as_they_came(
+    sizes: list[int], ours: socket.socket, theirs: socket.socket, drops: Drops
+) -> None:
+    turn = Turn()
+    engine = NativeEngine(drops, turn.callbacks.append)
+    outlet = engine.open_outlet(KEYS)
+    outlet.set_path(SocketBase(ours), theirs.getsockname())
+    slot = outlet.open_slot(1)
+    route = engine.make_route([slot], 2)
+    for number, size in enumerate(sizes):
+        engine.fan_out(route, PACKET[:12] + bytes((number,)) * size, number)
+    turn.end()
+    session = inbound()
+    got = [session.unprotect(theirs.recv(2000)) for _ in sizes]
+    assert [packet[16:] for packet in got] == [bytes((n,)) * size for n, size in enumerate(sizes)]
+    assert counted(drops) == {}
+
+
+def test_what_waits_leaves_by_the_path_of_its_time(
+    ours: socket.socket, theirs: socket.socket, drops: Drops
+) -> None:
+    turn = Turn()
+    engine = NativeEngine(drops, turn.callbacks.append)
+    first, second = engine.open_outlet(KEYS), engine.open_outlet(KEYS)
+    with udp() as new:
+        for outlet in (first, second):
+            outlet.set_path(SocketBase(ours), theirs.getsockname())
+        route = engine.make_route([first.open_slot(1), second.open_slot(2)], 3)
+        engine.fan_out(route, PACKET, 1)
+        second.set_path(SocketBase(ours), new.getsockname())
+        engine.fan_out(route, PACKET, 2)
+        turn.end()
+        assert [theirs.recv(2000)[11] for _ in range(3)] == [2, 1, 1]
+        assert new.recv(2000)[11] == 2
+    assert counted(drops) == {}
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_what_waits_for_a_receiver_that_leaves_is_forgotten(
+    closed: int, ours: socket.socket, theirs: socket.socket, drops: Drops
+) -> None:
+    turn = Turn()
+    engine = NativeEngine(drops, turn.callbacks.append)
+    outlets = [engine.open_outlet(KEYS) for _ in range(3)]
+    for outlet in outlets:
+        outlet.set_path(SocketBase(ours), theirs.getsockname())
+    slots = [outlet.open_slot(number) for number, outlet in enumerate(outlets)]
+    engine.fan_out(engine.make_route(slots, 3), PACKET, 1)
+    outlets.pop(closed).close()
+    slots.pop(closed)
+    engine.fan_out(engine.make_route(slots, 3), PACKET, 2)
+    turn.end()
+    left = [number for number in range(3) if number != closed]
+    assert [theirs.recv(2000)[11] for _ in range(4)] == [left[0], left[0], left[1], left[1]]
+    assert counted(drops) == {}
+
+
+def test_a_way_out_that_takes_no_segments_gets_the_packets_one_by_one(drops: Drops) -> None:
+    turn = Turn()
+    engine = NativeEngine(drops, turn.callbacks.append)
+    outlet = engine.open_outlet(KEYS)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        outlet.set_path(SocketBase(other), ("127.0.0.1", 9))  # which takes no such address either
+        route = engine.make_route([outlet.open_slot(1)], 2)
+        for number in range(3):
+            engine.fan_out(route, PACKET, number)
+        turn.end()
+    assert counted(drops) == {Drop.SEND_FAILED: 3}
 
 
 @pytest.mark.parametrize("packet", [b"", b"\x80", PACKET[:11], b"\x8f" + PACKET[1:], b"\x90" + PACKET[1:12]])
