@@ -9,9 +9,9 @@
 
 const LOOK_EVERY = 1000; // ms
 const LEAST = 100; // ms; where holding back begins, and below which it ends
-const MOST = 800;
+const MOST = 700;
 const STEP = 60;
-const GROWTH = 1.25; // or by STEP, if that is more
+const GROWTH = 1.5; // or by STEP, if that is more
 const CALM = 30; // looks without anything late, after which less is held back
 const DECAY = 0.99; // per look
 
