@@ -119,7 +119,9 @@ class Budget:
             return []
         self._allowance = self.downlink.allowance(reason, self.sent.rate, now)
         changed = []
-        for slot, grant in zip(slots, self._fitting(slots), strict=True):
+        least = Grant.PAUSED if self.downlink.is_certain(now) else Grant.LOW
+        for slot, fitting in zip(slots, self._fitting(slots), strict=True):
+            grant = max(fitting, least)
             if grant < slot.granted:
                 slot.granted = grant
                 changed.append(slot)

@@ -152,6 +152,10 @@ class Downlink:
         stands = self.stalled and (loss > LOSS_LOW or self._queue > QUEUE)
         return Reason.REMB if fell or stands else None
 
+    def is_certain(self, now: float) -> bool:
+        """Whether there is more than an estimate: that one falls by jitter as well."""
+        return self.remb is None or self.loss(now) > LOSS_LOW or self._queue > QUEUE
+
     def allowance(self, reason: Reason, sent: float, now: float) -> float:
         """What to send instead, when ``sent`` was too much."""
         if reason is Reason.LOSS:

@@ -11,7 +11,7 @@ from sft.forwarding.downlink import Reason
 from sft.forwarding.keyframes import Cause
 from sft.forwarding.slot import Grant, Slot
 from sft.webrtc import rtcp
-from support.slow_link import SlowLink
+from support.slow_link import SlowLink, remb
 
 LOW, HIGH = 1, 2
 AUDIO, VIDEO = 111, 100
@@ -102,6 +102,17 @@ def squeeze(scene: Scene, rate: float) -> None:
     scene.run(8)
     assert scene.grants == [Grant.FULL] * 3
     scene.link.rate = rate
+
+
+def test_an_estimate_that_falls_by_jitter_alone_takes_no_picture_away(scene: Scene) -> None:
+    scene.run(8)
+    scene.link.estimates = False
+    for _ in range(100):  # no queue, no loss, and always a little less than what arrives
+        arriving = sum(LOW_RATE if grant is Grant.LOW else HIGH_RATE for grant in map(Grant, scene.grants))
+        scene.receiver.send_rtcp(rtcp.write_receiver_report(1) + remb(int(0.8 * arriving)))
+        scene.run(0.2)
+        assert Grant.PAUSED not in scene.grants
+    assert scene.grants == [Grant.LOW] * 3
 
 
 def settle(scene: Scene, seconds: float = 8) -> None:
