@@ -135,7 +135,7 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
     endpoint, path = connection.endpoint, connection.path_kind
     slots, sources = endpoint.slots.values(), endpoint.sources.values()
     gets = [slot.source for slot in slots if slot.source is not None]
-    wanted = [slot for slot in slots if slot.wanted is not None]
+    grants = [slot.granted for slot in slots if slot.wanted is not None]
     budget = endpoint.budget
     return ParticipantSnapshot(
         user=participant.id.user,
@@ -165,8 +165,8 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
         receives=Counter([source.stream for source in gets if source.alive]),
         downlink_bits_per_second=budget.downlink.remb or 0,
         limited_by=budget.reason or "",
-        slots_reduced=sum([slot.granted is Grant.LOW for slot in wanted]),
-        slots_paused=sum([slot.granted is Grant.PAUSED for slot in wanted]),
+        slots_reduced=grants.count(Grant.LOW),
+        slots_paused=grants.count(Grant.PAUSED),
         degradations=budget.degradations,
     )
 

@@ -14,7 +14,7 @@ from sft.config import Config
 from sft.config.tables import LimitsConfig, ServerConfig
 from sft.errors import LocalError
 from sft.model import WorkerLoad
-from sft.plugin import AuthRequest, PlacementRequest, Verdict
+from sft.plugin import AuthRequest, DrainState, PlacementRequest, Verdict
 from sft.plugin.manager import PluginManager
 from sft.server.gateway import Gateway
 from sft.signalling.messages import Status
@@ -258,3 +258,20 @@ async def test_a_worker_that_went_away_is_told_by_503(
     await gateway.post(CALL, message("CONFCONN"), "")
     monkeypatch.setattr(worker, "handle", gone)
     assert (await gateway.post(CALL, message("CONFCONN"), "")).status == 503
+
+
+async def test_the_snapshot_tells_why_joins_got_no_offer_and_how_long_answers_took(
+    worker: ScriptedWorker,
+) -> None:
+    gateway = make_gateway(worker)
+    assert set(gateway.snapshot().joins_refused.values()) == {0}, "a rate needs a zero to begin from"
+    worker.replies = [Refused(Refusal.NO_PORT)]
+    await gateway.post(CALL, message("CONFCONN"), "")
+    await gateway.post(CALL, message("CONFCONN"), "")
+    await gateway.post(CALL, message("SETUP", resp=True, sdp="v=0", props={}), "")
+    await gateway.post(CALL, b"{", "")
+    snapshot = gateway.snapshot()
+    assert {word: count for word, count in snapshot.joins_refused.items() if count} == {"no_port": 1}
+    assert snapshot.outcomes == {"no_port": 1, "offered": 1, "answered": 1, "bad_request": 1}
+    assert sum(snapshot.request_seconds.counts) == 4
+    assert snapshot.state is DrainState.RUNNING

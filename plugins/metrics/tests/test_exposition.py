@@ -11,8 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sft import __version__
 from sft.plugin import (
+    CallSnapshot,
     Distribution,
     DrainState,
+    ParticipantSnapshot,
     PathKind,
     PathTotal,
     RepairSnapshot,
@@ -146,6 +148,22 @@ def test_paths_of_those_who_are_here_and_of_those_who_left() -> None:
     values = samples(exposition(make_snapshot(calls=2, size=3, paths_left_total=left)))
     assert values['sft_paths{local="host",remote="",transport="udp"}'] == 6
     assert values['sft_paths_left_total{local="host",remote="prflx",transport="tcp"}'] == 2
+
+
+def test_receivers_whose_downlink_does_not_carry_all_are_counted_by_what_limits_them() -> None:
+    people = [
+        ParticipantSnapshot(user="a", client="1", limited_by="remb", slots_reduced=2, slots_paused=1),
+        ParticipantSnapshot(user="b", client="1", limited_by="remb", slots_reduced=1),
+        ParticipantSnapshot(user="c", client="1"),
+    ]
+    worker = make_snapshot(degradations={"remb": 4, "loss": 0, "delay": 0})
+    worker = attrs.evolve(worker, calls=(CallSnapshot(call="x", participants=tuple(people)),))
+    values = samples(exposition(worker))
+    assert values['sft_receivers_limited{reason="remb"}'] == 2
+    assert values['sft_receivers_limited{reason="loss"}'] == 0
+    assert values['sft_slots_limited{how="reduced"}'] == 3
+    assert values['sft_slots_limited{how="paused"}'] == 1
+    assert values['sft_degradations_total{reason="remb"}'] == 4
 
 
 def test_a_server_on_its_way_out_says_so() -> None:
