@@ -62,7 +62,7 @@ class Peer:
     """Counts what comes; where from is where packets go to."""
 
     def __init__(self) -> None:
-        self.first = b"\0\1" + os.urandom(18)
+        self.first = b"\0\1\0\0\x21\x12\xa4\x42" + os.urandom(12)  # a STUN header
         self.path: tuple[Base, Address] | None = None
         self.connected = trio.Event()
         self.packets = 0
