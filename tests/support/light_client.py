@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from types import SimpleNamespace
@@ -176,12 +177,14 @@ class LightClient:
 
     async def move(self) -> None:
         """Go on from another address, as after a change of network: a check from there comes first."""
-        old, self._socket = self._socket, await _bound()
-        await self._socket.connect(old.getpeername())
-        self._engine.check()
-        await self._flush()
-        self._waiting.cancel()
-        old.close()
+        old, self._socket = self._socket, _bound()
+        try:
+            await self._socket.connect(old.getpeername())
+            self._engine.check()
+            await self._flush()
+            self._waiting.cancel()
+        finally:
+            old.close()
 
     async def until(self, happened: Callable[[], bool], seconds: float = 10) -> None:
         """Wait for datagrams until ``happened()``."""
@@ -255,7 +258,7 @@ async def stranger(
     that is there already and wants another connection."""
     with ExitStack() as stack:
         async with trio.open_nursery() as nursery:
-            client = LightClient(handle, call, context, await _bound(), nursery, id)
+            client = LightClient(handle, call, context, _bound(), nursery, id)
             stack.callback(client.free)
             yield client
             nursery.cancel_scope.cancel()
@@ -269,10 +272,11 @@ async def light_client(handle: Handle, call: str, context: DtlsContext) -> Async
         yield client
 
 
-async def _bound() -> trio.socket.SocketType:
-    socket = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
-    await socket.bind(("127.0.0.1", 0))
-    return socket
+def _bound() -> trio.socket.SocketType:
+    """Made without a moment in which a cancelled test would lose it."""
+    own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    own.bind(("127.0.0.1", 0))
+    return trio.socket.from_stdlib_socket(own)
 
 
 def _value(sdp: str, name: str, separator: str = ":") -> str:

@@ -17,7 +17,10 @@ from sft.model import Drop, SrtpParameters
 from sft.webrtc.dtls import DtlsContext
 from sft.webrtc.events import ChannelOpen, Closed, Message
 
-ALERT, HANDSHAKE, DATA = 21, 22, 23  # content types of DTLS (RFC 9147)
+VERSION = b"\xfe\x00"
+"""Of no DTLS, but of its family: the kernel passes on what may be DTLS only."""
+
+ALERT, HANDSHAKE, DATA = (bytes((content,)) + VERSION for content in (21, 22, 23))  # RFC 9147 section 4.1
 OPEN, ACKNOWLEDGED, ABORT, TEXT = b"o", b"k", b"a", b"t"
 KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", bytes(28), bytes(28))
 
@@ -46,7 +49,7 @@ class PlainDtls:
         self._outbox: list[bytes] = []
 
     def start(self, now: float) -> None:
-        self._outbox.append(bytes((HANDSHAKE,)) + self._own.encode())
+        self._outbox.append(HANDSHAKE + self._own.encode())
 
     def set_fingerprints(self, fingerprints: Sequence[tuple[str, str]]) -> None:
         self._fingerprints = tuple(fingerprints)
@@ -55,22 +58,23 @@ class PlainDtls:
     def receive_untrusted(self, data: bytes, now: float) -> None:
         if self.closed is not None:
             return
-        if data[0] == ALERT:
+        content, text = data[:3], data[3:]
+        if content == ALERT:
             self.closed = "DTLS close_notify"
-        elif data[0] == DATA:
-            self._inbox.append(data[1:])
+        elif content == DATA:
+            self._inbox.append(text)
         elif self._peers is None:
-            if data[1:2] == b"\xfe":
+            if content != HANDSHAKE:
                 self.closed = "DTLS handshake failed"
                 raise BadPacket(Drop.DTLS_FAILED)
-            self._peers = data[1:].decode()
+            self._peers = text.decode()
             if self.is_server:
                 self.start(now)
         self.last_alive = now
         self._verify()
 
     def send(self, data: bytes) -> None:
-        self._outbox.append(bytes((DATA,)) + data)
+        self._outbox.append(DATA + data)
 
     def handle_timeout(self, now: float) -> None:
         pass
@@ -78,7 +82,7 @@ class PlainDtls:
     def close(self) -> None:
         if self.closed is None:
             self.closed = "closed by us"
-            self._outbox.append(bytes((ALERT,)))
+            self._outbox.append(ALERT)
 
     def datagrams(self) -> list[bytes]:
         outbox, self._outbox = self._outbox, []
