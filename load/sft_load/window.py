@@ -132,7 +132,7 @@ def _objections(window: Window, limits: Limits) -> list[str]:
         reasons.append(f"sft-load used {window.own_cpu:.0%} of a core: more --processes, or another machine")
     late = figures.lateness.percentile(0.99)
     if late > limits.lateness:
-        reasons.append(f"sft-load sent up to {late * 1e3:.0f} ms late")
+        reasons.append(f"sft-load sent 1 % of its packets {late * 1e3:.1f} ms late, or more")
     if figures.kernel_drops:
         reasons.append(f"sft-load did not read {figures.kernel_drops} packets in time")
     if figures.unsent:
