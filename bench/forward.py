@@ -45,11 +45,13 @@ AIMS = {"fan": 2.2, "twenty": 2.7}
 WARM_UP_SECONDS = 2.0
 FRAMES_PER_SECOND = 30
 FLOORS = ("c", "direct")
-ENGINES: dict[str, list[str]] = {"python": [], "native": ["sft_engine_native"]}
-"""The modules that each needs."""
-
-ONE_PORT = "native, one port"
-"""The engine that sends to many with one system call, if they share a socket; for the standard load only."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    "python": {},
+    "native": {"modules": ["sft_engine_native"]},
+    "python, segments": {"segments": True},
+    "native, one port": {"modules": ["sft_engine_native"], "shared": True},
+}
+"""The server as it comes, and otherwise: arguments of :class:`server.Server`."""
 
 LOAD = 0.7
 """Share of a core at which ``participants_per_core`` is given."""
@@ -81,10 +83,10 @@ def layers(shape: Shape) -> list[str]:
     return sorted({stream.layer for stream in shape.streams if stream.layer})
 
 
-def engines(shape: Shape) -> list[str]:
-    """Those that are here: the native one has to be compiled."""
-    found = [name for name, modules in ENGINES.items() if all(map(find_spec, modules))]
-    return [*found, ONE_PORT] if "native" in found and shape.name == "c50" else found
+def variants(shape: Shape) -> list[str]:
+    """Those that can be (the native engine has to be compiled), all of them for the standard load only."""
+    found = [name for name, more in VARIANTS.items() if all(map(find_spec, more.get("modules", ())))]
+    return found if shape.name == "c50" else [name for name in found if "," not in name]
 
 
 def measure_floor(shape: Shape, seconds: float, srtp: str) -> float:
@@ -98,11 +100,10 @@ def measure_floor(shape: Shape, seconds: float, srtp: str) -> float:
 
 
 def forward(
-    shape: Shape, seconds: float, engine: str = "python", profile: Path | None = None
+    shape: Shape, seconds: float, variant: str = "python", profile: Path | None = None
 ) -> dict[str, Any]:
     """One run of the server: first the silent call, then with media."""
-    modules = ENGINES[engine.partition(",")[0]]
-    with Server(shape.participants + 10, profile, modules, shared=engine == ONE_PORT) as server:
+    with Server(shape.participants + 10, profile, **VARIANTS[variant]) as server:
         fleet = Fleet(server.url)
         clients = fleet.gather(shape.participants, rids=layers(shape))
         flows = begin(shape, clients)
@@ -144,24 +145,24 @@ def measure(fleet: Fleet, server: Server, seconds: float) -> dict[str, float]:
 
 
 def compare(shape: Shape, seconds: float, rounds: int) -> dict[str, Any]:
-    """Floors and server, with each engine, in turn."""
+    """Floors and server, in all its variants, in turn."""
     floors: dict[str, list[float]] = {srtp: [] for srtp in FLOORS}
-    runs: dict[str, list[dict[str, Any]]] = {engine: [] for engine in engines(shape)}
+    runs: dict[str, list[dict[str, Any]]] = {variant: [] for variant in variants(shape)}
     for _ in range(rounds):
         for srtp, figures in floors.items():
             figures.append(measure_floor(shape, seconds, srtp))
-        for engine, results in runs.items():
-            results.append(forward(shape, seconds, engine))
+        for variant, results in runs.items():
+            results.append(forward(shape, seconds, variant))
     return {
         "call": shape.name,
         **{f"floor_{srtp}": round(median(figures), 3) for srtp, figures in floors.items()},
         "participants_per_core": per_core(shape, median(floors["c"]) * shape.packets_out / 1e6),
-        "engines": {engine: judge(shape, floors, results) for engine, results in runs.items()},
+        "variants": {variant: judge(shape, floors, results) for variant, results in runs.items()},
     }
 
 
 def judge(shape: Shape, floors: dict[str, list[float]], runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The middle of an engine's runs, and what they are times the floors of their rounds."""
+    """The middle of a variant's runs, and what they are times the floors of their rounds."""
 
     def ratios(srtp: str, key: str = "us_per_packet_out") -> list[float]:
         return [run[key] / floor for run, floor in zip(runs, floors[srtp], strict=True)]

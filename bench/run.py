@@ -74,9 +74,9 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
                 figure = f"{', '.join(net)} us; {result['ratio']} x"
                 lines.append(("net by participants", figure, result["verdict"]))
             case "saturation":
-                for engine, one in result["engines"].items():
+                for variant, one in result["variants"].items():
                     figure = f"{one['packets_per_second']} packets/s at {one.get('us_per_packet_out')} us"
-                    lines.append((f"saturation: {result['call']}, {engine} engine", figure, one["verdict"]))
+                    lines.append((f"saturation: {result['call']}, {variant}", figure, one["verdict"]))
             case "transports":
                 for one in result:
                     lost = one["lost_in"] + one["lost_out"]
@@ -115,17 +115,17 @@ def _times(result: dict[str, Any]) -> str:
 
 
 def call_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """A call of ``forward.py``: floors, then each engine."""
+    """A call of ``forward.py``: floors, then each variant of the server."""
     call = result["call"]
     floors = f"{result['floor_c']:.2f} us in C, {result['floor_direct']:.2f} us in Python"
     lines = [(f"floor: {call}", f"{floors}; {result['participants_per_core']} participants per core", "")]
-    for engine, one in result["engines"].items():
+    for variant, one in result["variants"].items():
         spread = "-".join(map(str, one["ratio_spread"]))
         figure = (
             f"{one['us_per_packet_out']:.2f} us, {one['ratio']} x C floor ({spread}); "
             f"{one['participants_per_core']} participants per core"
         )
-        lines.append((f"server: {call}, {engine} engine", figure, one["verdict"]))
+        lines.append((f"server: {call}, {variant}", figure, one["verdict"]))
     return lines
 
 

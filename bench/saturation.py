@@ -2,7 +2,7 @@
 
     python bench/saturation.py [--call fan|twenty|c50] [--seconds 2] [--json]
 
-The whole server with each engine; the call of ``forward.py`` goes faster step by step until more than 0.5 %
+The whole server in its variants; the call of ``forward.py`` goes faster step by step until more than 0.5 %
 of the packets are lost or the server's core is full. The clients count packets by their headers, so that
 they do not fill their own core first.
 """
@@ -13,7 +13,7 @@ import argparse
 import json
 from typing import Any
 
-from forward import ENGINES, begin, engines, layers, measure
+from forward import VARIANTS, begin, layers, measure, variants
 from traffic import CALLS, Shape
 
 from server import Server
@@ -28,10 +28,10 @@ FULL = 0.97
 """Share of a core."""
 
 
-def saturate(shape: Shape, seconds: float, engine: str) -> dict[str, Any]:
+def saturate(shape: Shape, seconds: float, variant: str) -> dict[str, Any]:
     """The last step without loss."""
     best: dict[str, Any] = {"packets_per_second": 0}
-    with Server(shape.participants + 10, modules=ENGINES[engine]) as server:
+    with Server(shape.participants + 10, **VARIANTS[variant]) as server:
         fleet = Fleet(server.url)
         clients = fleet.add(shape.participants, checked=False, rids=layers(shape))
         fleet.connect(clients)
@@ -68,9 +68,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     shape = CALLS[options.call]
-    found = [engine for engine in engines(shape) if engine in ENGINES]
-    results = {engine: saturate(shape, options.seconds, engine) for engine in found}
-    result = {"call": shape.name, "engines": results}
+    results = {variant: saturate(shape, options.seconds, variant) for variant in variants(shape)}
+    result = {"call": shape.name, "variants": results}
     print(json.dumps(result) if options.json else json.dumps(result, indent=2))
 
 

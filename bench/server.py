@@ -45,6 +45,7 @@ modules = {modules}
 [plugins.transport_udp]
 ports = "{ports}"
 shared = {shared}
+segments = {segments}
 addresses = [{{ bind = "127.0.0.1" }}]
 
 [plugins.transport_tcp]
@@ -61,7 +62,13 @@ class Server:
     ``shared``: all participants at one UDP port. ``modules``: plugins that are not installed as such."""
 
     def __init__(
-        self, ports: int, profile: Path | None = None, modules: Sequence[str] = (), *, shared: bool = False
+        self,
+        ports: int,
+        profile: Path | None = None,
+        modules: Sequence[str] = (),
+        *,
+        shared: bool = False,
+        segments: bool = False,
     ) -> None:
         listen, operator = _free_tcp_port(), _free_tcp_port()
         self.address = "127.0.0.1", listen
@@ -75,6 +82,7 @@ class Server:
             "modules": json.dumps(list(modules)),
             "ports": _free_udp_ports(ports),
             "shared": str(shared).lower(),
+            "segments": str(segments).lower(),
             "tcp_port": _free_tcp_port(),
         }
         config.write_text(CONFIG.format(**values))

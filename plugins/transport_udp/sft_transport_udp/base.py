@@ -8,6 +8,7 @@ from typing import Any
 
 from sft.model import Address, Drop, Drops
 from sft.plugin import Receive
+from sft_transport_udp.outbox import Outbox, Turn
 from sft_transport_udp.sockets import kernel_drops
 from sft_transport_udp.strangers import Strangers
 
@@ -32,6 +33,7 @@ class UdpBase:
     __slots__ = (
         "_busy_until",
         "_drops",
+        "_outbox",
         "_proven",
         "_receive",
         "_recvfrom",
@@ -48,10 +50,15 @@ class UdpBase:
         receive: Receive,
         drops: Drops,
         proven: dict[Address, Any] | None = None,
+        turn: Turn | None = None,
     ) -> None:
-        """``proven``: where that is known; None: what ``receive`` says (:class:`sft.plugin.Receive`)."""
+        """``proven``: where that is known; None: what ``receive`` says (:class:`sft.plugin.Receive`).
+        ``turn``: it is sent at its end; None: at once."""
         self.fd: int = bound.fileno()
-        self.send: Callable[[bytes, Address], object] = bound.sendto
+        self._outbox = None if turn is None else Outbox(bound, drops, turn.add)
+        self.send: Callable[[bytes, Address], object] = (
+            bound.sendto if self._outbox is None else self._outbox.send
+        )
         self.closed = False
         self._socket = bound
         self._recvfrom = bound.recvfrom
@@ -94,4 +101,6 @@ class UdpBase:
 
     def close(self) -> None:
         self.closed = True
+        if self._outbox is not None:
+            self._outbox.flush()
         self._socket.close()

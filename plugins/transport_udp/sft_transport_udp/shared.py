@@ -14,6 +14,7 @@ from sft.model import Address, Candidate, Drop
 from sft.plugin import Base, Finding, PortsExhausted, Receive, Services, TransportStats
 from sft_transport_udp.base import MAX_ADDRESSES, UdpBase
 from sft_transport_udp.config import UdpConfig
+from sft_transport_udp.outbox import Turn
 from sft_transport_udp.ports import UdpPorts
 
 
@@ -93,6 +94,7 @@ class SharedUdpFactory:
     def __init__(self, config: UdpConfig, services: Services) -> None:
         self._services = services
         self._ports = UdpPorts(config, services)
+        self._turn = Turn(services) if config.segments else None
         self._capacity = config.capacity if self._ports.pool.ports else 0
         self._transports: dict[Receive, SharedUdpTransport] = {}
         self._bases: list[UdpBase] = []
@@ -131,7 +133,7 @@ class SharedUdpFactory:
         self._candidates = self._ports.candidates(port)
         for bound in sockets:
             table = AddressTable(self._transports, self._services)
-            base = UdpBase(bound, table.receive, self._services.drops, table.owners)
+            base = UdpBase(bound, table.receive, self._services.drops, table.owners, self._turn)
             self._bases.append(base)
             self._services.watch(base.fd, base.on_readable)
         self._ends = self._ports.ends(self._bases, self._candidates)
