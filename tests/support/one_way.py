@@ -34,9 +34,9 @@ class OneWay:
         self.delays: list[tuple[float, float]] = []
         """(when a packet arrived, by ``time.monotonic``, and how many seconds it was on the way)."""
 
-    def since(self, moment: float) -> list[float]:
-        """The delays of what arrived after ``moment``, shortest first."""
-        return sorted(delay for arrived, delay in self.delays if arrived > moment)
+    def between(self, start: float, end: float) -> list[float]:
+        """The delays of what arrived between two moments, shortest first."""
+        return sorted(delay for arrived, delay in self.delays if start < arrived <= end)
 
     def _send(self) -> None:
         number = 0
