@@ -10,9 +10,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU, all threads, from the scheduler's own count in nanoseconds."""
+    """Seconds of CPU, all threads that live, from the scheduler's own count in nanoseconds."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    return sum(int(_words(task / "schedstat")[0]) for task in tasks) / 1e9
 
 
 def memory(pid: int) -> int:
@@ -29,9 +29,17 @@ def family(pid: int) -> list[int]:
     """The process and all that descend from it: a server's workers may be processes of their own."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
+        for child in _words(task / "children", gone=""):
             found += family(int(child))
     return found
+
+
+def _words(path: Path, gone: str = "0") -> list[str]:
+    """Of a file of a thread, which may have ended meanwhile."""
+    try:
+        return path.read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return gone.split()
 
 
 def busy() -> float:
