@@ -1,6 +1,6 @@
 """How many participants one server process carries, with sft-load's standard load (C50).
 
-    python bench/capacity.py [--start 30] [--step 10] [--most 300] [--seconds 6] [--json]
+    python bench/capacity.py [--start 30] [--step 10] [--most 300] [--seconds 6] [--native] [--others 0.25]
 
 A ramp of calls of 50: everybody sends 235 packets a second and gets 665. It ends where the server loses
 packets or makes them late, twice in a row, or where the clients have no more CPU. Then as many as take half
@@ -34,27 +34,27 @@ AIM_PARTICIPANTS = 110
 AIM_LATENCY = 0.005
 
 
-def capacity(start: int, step: int, most: int, seconds: float, *, table: Table | None) -> dict[str, Any]:
+def capacity(
+    server: Server, sizes: range, seconds: float, limits: Limits, table: Table | None
+) -> dict[str, Any]:
     """The steps of the ramp, and what they say."""
-    calls = tuple(uuid.uuid4().hex for _ in range(-(-most // PLAN.per_call)))
+    calls = tuple(uuid.uuid4().hex for _ in range(-(-sizes.stop // PLAN.per_call)))
     progress = ProgressLine(quiet=table is None)
-    with Server(most + 50) as server:
-        settings = Settings(url=f"http://{server.url.authority}/", plan=PLAN, calls=calls)
-        with Crews(settings, server.pid) as crews:
-            campaign = Campaign(crews, Limits(), progress)
-            steps: list[Step] = []
-            for one in campaign.ramp(start, step, most, seconds):
-                steps.append(one)
-                if table is not None:
-                    progress.clear()
-                    table.add(one)
-            half = participants_at(steps, HALF)
-            held = None
-            if half is not None:
-                campaign.gather(round(half))
-                held = campaign.hold(HALF_SECONDS)
+    settings = Settings(url=f"http://{server.url.authority}/", plan=PLAN, calls=calls)
+    with Crews(settings, server.pid) as crews:
+        campaign = Campaign(crews, limits, progress)
+        steps: list[Step] = []
+        for one in campaign.ramp(sizes.start, sizes.step, sizes.stop - 1, seconds):
+            steps.append(one)
+            if table is not None:
                 progress.clear()
-        drops = server.drops()
+                table.add(one)
+        half = participants_at(steps, HALF)
+        held = None
+        if half is not None:
+            campaign.gather(round(half))
+            held = campaign.hold(HALF_SECONDS)
+            progress.clear()
     passed = [one for one in steps if one.verdict.outcome is Outcome.PASSED]
     full = participants_at(steps, FULL)
     return {
@@ -62,7 +62,7 @@ def capacity(start: int, step: int, most: int, seconds: float, *, table: Table |
         "limit_found": steps[-1].verdict.outcome is Outcome.FAILED,
         "participants_at_70_percent": None if full is None else round(full),
         "half": None if held is None else as_json(held),
-        "drops": drops,
+        "drops": server.drops(),
         "verdict": _verdict(full, held, steps),
         "steps": [as_json(one) for one in steps],
     }
@@ -70,7 +70,7 @@ def capacity(start: int, step: int, most: int, seconds: float, *, table: Table |
 
 def _verdict(full: float | None, held: Step | None, steps: list[Step]) -> str:
     if full is None or held is None:
-        return f"none: {steps[-1].verdict}"
+        return str(steps[-1].verdict)
     if held.verdict.outcome is Outcome.NONE:
         return str(held.verdict)
     late = held.window.figures.latency.percentile(0.99)
@@ -90,10 +90,17 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=10)
     parser.add_argument("--most", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument(
+        "--others", type=float, default=Limits().others_cpu, help="cores other programs may use"
+    )
+    parser.add_argument("--native", action="store_true", help="with the native engine")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     table = None if options.json else Table(server=True)
-    result = capacity(options.start, options.step, options.most, options.seconds, table=table)
+    limits = Limits(others_cpu=options.others)
+    sizes = range(options.start, options.most + 1, options.step)
+    with Server(options.most + 50, modules=["sft_engine_native"] if options.native else []) as server:
+        result = capacity(server, sizes, options.seconds, limits, table)
     if options.json:
         print(json.dumps(result))
         return
