@@ -44,12 +44,9 @@ class Watch:
         return time.monotonic() - self._start
 
     def received(self, kind: str) -> list[Stream]:
-        """Inbound streams of a kind that something came of."""
-        return [
-            stream
-            for stream in self._streams("inbound-rtp")
-            if stream.name == kind and stream["packetsReceived"]
-        ]
+        """Inbound streams of a kind that sound or pictures came of: padding alone is neither."""
+        played = "packetsReceived" if kind == "audio" else "framesDecoded"
+        return [one for one in self._streams("inbound-rtp") if one.name == kind and one[played]]
 
     def sent(self) -> list[Stream]:
         return [stream for stream in self._streams("outbound-rtp") if stream["packetsSent"]]
