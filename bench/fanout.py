@@ -1,6 +1,6 @@
 """The packet path against the floors: the same traffic, sockets and sizes, without ICE and HTTP.
 
-    python bench/fanout.py [--call fan|twenty|c50|in] [--seconds 10] [--speed 1] [--json]
+    python bench/fanout.py [--call fan|twenty|c50|in] [--seconds 5] [--speed 1] [--json]
 
 Runs the floors and the product's packet path (``sft.forwarding`` with the Python engine, and with the native
 one if it is compiled; RTCP housekeeping included), one after the other in this process, and prints CPU per

@@ -3,7 +3,7 @@
 Per packet: recv and unprotect once, then for each receiver rewrite the header, protect, sendto. CPU is
 this process's own (``time.process_time``); the clients run in a process of their own.
 
-    python bench/floor.py [--call fan|twenty|c50|in] [--srtp c|direct|session] [--seconds 10] [--json]
+    python bench/floor.py [--call fan|twenty|c50|in] [--srtp c|direct|session] [--seconds 5] [--json]
 
 ``c`` is a loop in C (floor.c, compiled by ``cc`` when it is asked for); ``direct`` is Python that calls
 libsrtp through pylibsrtp's binding with one buffer; ``session`` calls ``pylibsrtp.Session.protect``: what

@@ -1,6 +1,6 @@
 """The real server forwarding media, against the floor.
 
-    python bench/forward.py [--seconds 6] [--rounds 2] [--call fan|twenty|c50|all] [--json] [--profile FILE]
+    python bench/forward.py [--seconds 5] [--rounds 2] [--call fan|twenty|c50|all] [--json] [--profile FILE]
 
 Three calls, AES-128-GCM, everybody connected by ICE, DTLS and data channel, and approved by all:
 
@@ -202,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--call", choices=(*CALLS, "all"), default="all")
     parser.add_argument("--json", action="store_true")

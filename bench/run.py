@@ -64,7 +64,7 @@ def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         match name:
             case "fanout":
                 lines += [
-                    (f"packet path: {one['name']}", f"{one['us_per_packet_out']:.2f} us", _times(one))
+                    (f"packet path: {one['name']}", f"{one['us_per_packet_out']} us", _times(one))
                     for one in result["runs"]
                 ]
             case "forward":

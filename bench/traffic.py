@@ -157,7 +157,7 @@ def session(ssrc_type: int) -> Session:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--call", choices=tuple(SHAPES), default="fan")
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--speed", type=float, default=1.0, help="times the packets per second")
     parser.add_argument("--json", action="store_true")
 
