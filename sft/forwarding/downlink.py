@@ -49,7 +49,9 @@ PEAK_SECONDS = 1.5
 ABOVE = 1.1
 STALL_SECONDS = 0.8
 STALL_GROWTH = 1.01
-"""REMB that grew by less in STALL_SECONDS, while ABOVE times as much was sent, stands still."""
+STALL_TOLD = 2
+"""REMB that grew by less in STALL_SECONDS, while ABOVE times as much was sent, stands still, if it was told
+as often: a client that gets no CPU tells nothing."""
 
 BACK_OFF = 0.85
 """What is left of the rate when only the round trip tells that it was too high."""
@@ -73,6 +75,7 @@ class Downlink:
         "_queue",
         "_reports",
         "_shortest",
+        "_told",
         "_trip",
         "remb",
         "stalled",
@@ -88,7 +91,8 @@ class Downlink:
         self._trip = 0.0
         self.stalled = False
         """The estimate stands still, although more is sent."""
-        self._above: tuple[float, int] | None = None  # since when more is sent, and the estimate then
+        self._told = 0  # how often
+        self._above: tuple[float, int, int] | None = None  # since when more is sent; the estimate, _told
         self._history: deque[tuple[float, int]] = deque(maxlen=KEPT)  # of REMB
         self._reports: deque[tuple[float, int, int]] = deque(maxlen=KEPT)  # (when, expected, lost)
         self._shortest = float("inf")
@@ -97,6 +101,7 @@ class Downlink:
 
     def take_remb(self, bitrate: int, now: float) -> None:
         self.remb = bitrate
+        self._told += 1
         history = self._history
         history.append((now, bitrate))
         while len(history) > 2 and history[1][0] <= now - PEAK_SECONDS:
@@ -132,10 +137,11 @@ class Downlink:
             self._above = None
             self.stalled = False
         elif self._above is None:
-            self._above = now, remb
+            self._above = now, remb, self._told
         elif now >= self._above[0] + STALL_SECONDS:
-            self.stalled = remb <= self._above[1] * STALL_GROWTH
-            self._above = now, remb
+            since = self._told - self._above[2]
+            self.stalled = remb <= self._above[1] * STALL_GROWTH and since >= STALL_TOLD
+            self._above = now, remb, self._told
 
     def congestion(self, sent: float, now: float) -> Reason | None:
         """Why ``sent`` is more than the way carries; None: it seems not to be."""

@@ -137,3 +137,11 @@ def test_an_estimate_and_a_round_trip_come_by_rtcp(call, pair) -> None:
         told = block(slot, slot.last_sequence - 1 + number, 0, lsr=lsr, dlsr=int(0.1 * 65536))
         receiver.send_rtcp(rtcp.write_receiver_report(1, [told]))
     assert receiver.endpoint.round_trip == pytest.approx(1.15, abs=0.001)
+
+
+def test_an_estimate_that_is_not_told_does_not_stand_still(downlink) -> None:
+    downlink.take_remb(300_000, 0.0)
+    downlink.take_loss(100, 5, 1.0)
+    for step in range(15):
+        downlink.watch(700_000, step * 0.2)
+        assert not downlink.stalled
