@@ -1,11 +1,12 @@
 """Takes the pictures of the docs: ``python docs/screenshot.py [call] [live]``. Needs Chromium.
 
 ``call``: three pages with generated pictures, through a server of its own. ``live``: the operator's live view
-of such a call with a network that loses packets, and of another one of light clients.
+of such a call, and of one of light clients, two of whom have a network that loses packets.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from sft_load.client import Client
 from sft_load.fleet import Fleet
 from sft_load.http import read_url
 from sft_load.messages import LOW
@@ -50,7 +52,6 @@ def live(folder: Path) -> None:
     plugins = {"transport_tcp": {"ports": f"{media}-{media + 1}"}}
     with running_server(folder, server={"workers": 2}, plugins=plugins) as server, Browser() as browser:
         pages = _join(browser, server)
-        pages[1].lose(0.08)
         fleet = Fleet(read_url(server.url))
         try:
             _talk(fleet)
@@ -81,7 +82,15 @@ def _talk(fleet: Fleet) -> None:
             flows.append((partial(client.send_frame, source), 30.0))
         others = [other.user for other in clients if other is not client]
         client.watch(others, time.monotonic(), [LOW] * len(others))
+    _lose(clients[3], 14)
+    _lose(clients[5], 30)
     fleet.start_media(flows)
+
+
+def _lose(client: Client, every: int) -> None:
+    """One in so many packets of those that the client sends is lost."""
+    send, numbers = client._send, itertools.count(1)
+    client._send = lambda data: None if next(numbers) % every == 0 else send(data)
 
 
 if __name__ == "__main__":

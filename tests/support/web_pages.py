@@ -155,22 +155,6 @@ class WebPage:
 
         self._browser.run(command)
 
-    def lose(self, share: float) -> None:
-        """Have the network drop this share of the page's packets, as far as Chromium can play that."""
-
-        async def command() -> None:
-            await self._page.command("Network.enable")
-            await self._page.command(
-                "Network.emulateNetworkConditions",
-                offline=False,
-                latency=0,
-                downloadThroughput=-1,
-                uploadThroughput=-1,
-                packetLoss=share * 100,
-            )
-
-        self._browser.run(command)
-
     def reload(self) -> None:
         """Load the page again: the one that was there says goodbye, the new one joins."""
         self._browser.run(self._page.reload)

@@ -60,11 +60,13 @@ export class Steady {
   level = FINE;
   note = '';
   all = '';
+  past = false; // the note is of a while ago
   #since = 0;
 
   /** @param {{level, note, all}} found @param {number} now ms */
   take(found, now) {
-    if (found.level < this.level && now - this.#since <= HEALING) return;
+    this.past = found.level < this.level && now - this.#since <= HEALING;
+    if (this.past) return;
     this.level = found.level;
     this.note = found.note;
     this.all = found.all;

@@ -56,7 +56,8 @@ export class Model {
     let health = this.#health.get(history);
     if (!health) this.#health.set(history, (health = new Steady()));
     health.take(assess(one), now);
-    return { ...one, history, level: health.level, note: health.note, all: health.all };
+    const { level, note, all, past } = health;
+    return { ...one, history, level, note: past ? `just now: ${note}` : note, all };
   }
 
   #totals(people, workers) {
