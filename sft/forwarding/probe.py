@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 PACE = 0.02
 """Seconds between two bursts of padding: a few packets each, so that they make no queue by themselves."""
 
-RAMP_SECONDS = 8.0
+RAMP_SECONDS = 11.0
 MIN_SLOPE = 20_000.0
 """The rate rises by this part of its goal per second, and by no less bit/s: slowly enough for the receiver's
 estimate to tell before a queue has become long."""
