@@ -147,6 +147,10 @@ class Endpoint:
         if self.table is not None:
             self.table.opened(self, now)
 
+    @property
+    def has_path(self) -> bool:
+        return self._path is not None
+
     def set_path(self, base: Base, address: Address) -> None:
         """Where packets to this participant go from now on."""
         self._path = (base, address)

@@ -158,6 +158,7 @@ def send_feedback(endpoint: Endpoint, packet: bytes) -> None:
 
 
 def _send(endpoint: Endpoint, compound: bytes) -> None:
-    if endpoint.outlet is not None and endpoint.table is not None:
+    """To who has keys and a path: with ICE-lite media may come before the client has chosen one."""
+    if endpoint.outlet is not None and endpoint.has_path and endpoint.table is not None:
         endpoint.outlet.send_rtcp(compound)
         endpoint.table.counters.past.sent["rtcp"].add(1, len(compound))

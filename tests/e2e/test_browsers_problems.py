@@ -33,6 +33,27 @@ def test_a_page_without_camera_says_so_and_joins_with_sound(server: Server, brow
         assert server.participants() == 1
 
 
+LOSES_THE_FIRST = """
+    const send = RTCDataChannel.prototype.send;
+    let lost = false;
+    RTCDataChannel.prototype.send = function (data) {
+      if (lost) return send.call(this, data);
+      lost = true;
+    };
+"""
+"""As Chrome does now and then: a channel that the server has opened is called open before it is."""
+
+
+def test_what_is_lost_in_the_first_moment_of_a_channel_is_said_again(
+    server: Server, browser: Browser
+) -> None:
+    ann = browser.open(address(server, ANN, "first words"), ANN, before_load=LOSES_THE_FIRST)
+    ann.wait_until("window.sftTest?.client.state === 'connected'", 20)
+    bob = browser.join(server, BOB, "first words")
+    bob.find(ANN)
+    ann.find(BOB)
+
+
 @pytest.mark.parametrize(
     "tables",
     [

@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
@@ -79,6 +80,7 @@ class WebPage:
         self._browser = browser
         self._page = page
         self.person = person
+        browser.pages.append(self)
 
     @property
     def errors(self) -> list[ConsoleMessage]:
@@ -108,7 +110,10 @@ class WebPage:
                     if happened(state):
                         return state
                     await trio.sleep(0.1)
-            raise AssertionError(f"{self.person.name}: not within {seconds} s: {state} {self.errors}")
+            others = await self._browser.states(self)
+            raise AssertionError(
+                f"{self.person.name}: not within {seconds} s: {state} {self.errors}\nOthers: {others}"
+            )
 
         return self._browser.run(ask)
 
@@ -185,6 +190,8 @@ class Browser:
         self._token: trio.lowlevel.TrioToken | None = None
         self._stop = trio.Event()
         self._chromium: Chromium | None = None
+        self.pages: list[WebPage] = []
+        """All that were opened."""
 
     def __enter__(self) -> Browser:
         self._thread.start()
@@ -216,6 +223,15 @@ class Browser:
         """Carry out an async function in the browser's thread."""
         assert self._token is not None, "the browser did not start"
         return trio.from_thread.run(function, *arguments, trio_token=self._token)
+
+    async def states(self, asker: WebPage) -> dict[str, Any]:
+        """Of all other pages that can still tell, for a failure's text."""
+        states: dict[str, Any] = {}
+        for page in self.pages:
+            with suppress(ChromiumError), trio.move_on_after(2):
+                if page is not asker:
+                    states[page.person.name] = await page._page.evaluate("window.sftTest?.state()")
+        return states
 
     def open(self, url: str, person: Person = ANN, **options: Any) -> WebPage:
         """A page in a context of its own; ``options`` as :meth:`support.chromium.Chromium.open_page`."""

@@ -93,16 +93,17 @@ export class CallScreen {
   }
 
   async #sendTracks() {
-    const { audio, video, screen, muted } = this.#devices;
-    if (audio !== this.#sent.audio) {
-      this.#sent.audio = audio;
-      await this.#client.setAudioTrack(audio);
+    const devices = this.#devices; // looked at anew after waiting: it may have changed, and been sent, meanwhile
+    if (devices.audio !== this.#sent.audio) {
+      this.#sent.audio = devices.audio;
+      await this.#client.setAudioTrack(devices.audio);
     }
-    if (muted !== this.#sent.muted) {
-      this.#sent.muted = muted;
-      this.#client.setMuted(muted || !audio);
+    if (devices.muted !== this.#sent.muted) {
+      this.#sent.muted = devices.muted;
+      this.#client.setMuted(devices.muted || !devices.audio);
     }
-    const picture = screen ?? video;
+    const { screen } = devices;
+    const picture = screen ?? devices.video;
     if (picture !== this.#sent.video) {
       this.#sent.video = picture;
       await this.#client.setVideoTrack(picture, { screen: Boolean(screen) });

@@ -141,9 +141,7 @@ export class Connection extends EventTarget {
   #useChannel(channel) {
     if (this.#channel) return; // the first one announced counts
     this.#channel = channel;
-    const opened = () => this.dispatchEvent(new Event('open'));
-    if (channel.readyState === 'open') queueMicrotask(opened);
-    else channel.onopen = opened;
+    channel.onopen = () => this.dispatchEvent(new Event('open')); // comes after 'datachannel', whatever readyState says
     channel.onclose = () => this.#lose('closed');
     channel.onmessage = ({ data }) => {
       if (this.#held) this.#held.push(data);

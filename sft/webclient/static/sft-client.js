@@ -115,6 +115,11 @@ export class SftClient extends EventTarget {
     return this.state === 'connected' && Boolean(this.#connection?.isInterrupted);
   }
 
+  /** What we say of ourselves: `muted`, `videosend`, `screensend`, as texts. */
+  get announced() {
+    return { ...this.#media.props };
+  }
+
   /** Whether we let this participant hear and see us. */
   approves(participant) {
     return !participant.isSelf && Boolean(this.#options.approve(participant));
@@ -291,6 +296,8 @@ export class SftClient extends EventTarget {
     );
     connection.start();
     await roster;
+    // Chrome calls a channel open that the other side has opened before it is, and loses what is sent then.
+    this.#sendProps();
   }
 
   /** Tracks that the connection cannot carry as it was negotiated take a new connection. */

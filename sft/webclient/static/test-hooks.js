@@ -90,7 +90,7 @@ export function installTestHooks({ client, screen, hooks, options }) {
     },
 
     /**
-     * {state, userid, kid, code, banner, counters, packetsReceived, packetsSent,
+     * {state, announced, userid, kid, code, banner, counters, packetsReceived, packetsSent,
      *  framesDecoded: in all video slots; slotsDb: the loudest frequency of each audio slot, null: silence,
      *  participants: {userid: {name, sealed, approved, tile, muted, video, screen, kid, speaking, heldBack,
      *                          framesDecoded, width, height, hue, heard, peakHz, peakDb}}}
@@ -125,6 +125,7 @@ export function installTestHooks({ client, screen, hooks, options }) {
       }
       return {
         state: client.state,
+        announced: client.announced,
         userid: client.userid,
         kid: client.kid === null ? null : kidToHex(client.kid),
         code: client.verificationCode,
