@@ -117,6 +117,8 @@ def ramp(url: str, start: int, step_: int, most: int, seconds: float, **options:
 
     More and more, until loss or latency are beyond their limits twice in a row.
     """
+    if start > most:
+        raise click.UsageError("--start is larger than --most")
     plan, steps = _plan(options), []
     table = Table(server=options["server_pid"] is not None)
     with _campaign(url, plan, most, options) as campaign:

@@ -151,14 +151,12 @@ void flush_one(struct engine *engine, struct outlet *outlet)
 	outlet->listed = 0;
 }
 
-/* Take a protected packet that lies behind those that wait. */
-static void enqueue(struct engine *engine, struct outlet *outlet, int length)
+/* Put a protected packet behind those that wait; there always is room for one. */
+static void enqueue(struct engine *engine, struct outlet *outlet, const uint8_t *packet, int length)
 {
-	if (outlet->waiting && length > outlet->segment) {
-		uint8_t *packet = outlet->queue + outlet->used;
+	if (outlet->waiting && length > outlet->segment)
 		transmit(engine, &outlet, 1);
-		memmove(outlet->queue, packet, length);
-	}
+	memcpy(outlet->queue + outlet->used, packet, length);
 	if (!outlet->waiting)
 		outlet->segment = length;
 	outlet->used += length;
@@ -181,7 +179,7 @@ static void forward(struct engine *engine, const struct slot *slot, uint32_t csr
                     const uint8_t *rest, int rest_length, uint16_t sequence, uint32_t timestamp)
 {
 	struct outlet *outlet = slot->outlet;
-	uint8_t *out = outlet->queue + outlet->used; /* 'enqueue' leaves room for one more */
+	static _Alignas(8) uint8_t out[ROOM]; /* libsrtp wants packets aligned; 'hand_over' copies before it sends */
 	int length = OUT_HEADER + rest_length;
 
 	out[0] = (packet[0] & ~CSRC_COUNT) | 1;
@@ -196,7 +194,7 @@ static void forward(struct engine *engine, const struct slot *slot, uint32_t csr
 	else if (outlet->fd < 0)
 		hand_over(outlet->handle, out, length);
 	else
-		enqueue(engine, outlet, length);
+		enqueue(engine, outlet, out, length);
 }
 
 /* Where the extensions or the payload begin; 0: the packet is none, or too large. */

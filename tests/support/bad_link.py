@@ -58,4 +58,8 @@ class BadLink:
 
     def close(self) -> None:
         """End it; its devices vanish."""
-        self._process.communicate(timeout=5)
+        try:
+            self._process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

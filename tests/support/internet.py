@@ -35,6 +35,13 @@ class Internet(Lab):
 
     def __init__(self) -> None:
         super().__init__()
+        try:
+            self._build()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+
+    def _build(self) -> None:
         middle = self.host("internet")
         self.server = self._at(middle, "server", f"{SERVER}/28", f"{SERVER_6}/64")
         self.turn = self._at(middle, "turn", f"{TURN}/28")

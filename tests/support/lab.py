@@ -50,6 +50,8 @@ def require_lab() -> None:
     missing = [name for name in ("ip", "nft", "conntrack") if shutil.which(name) is None]
     if os.geteuid() != 0:
         missing.append("root")
+    if not os.path.exists("/dev/net/tun"):
+        missing.append("/dev/net/tun")
     if missing:
         text = f"tests in network namespaces need {', '.join(missing)}"
         if os.environ.get("CI"):

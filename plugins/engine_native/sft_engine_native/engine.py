@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pylibsrtp import Session
+from pylibsrtp import Error, Session
 from pylibsrtp._binding import ffi as srtp_ffi
 from pylibsrtp._binding import lib as srtp_lib
 
@@ -84,7 +84,12 @@ class NativeOutlet:
         return NativeSlot(self, ssrc)
 
     def send_rtcp(self, compound: bytes) -> None:
-        self.send(self._session.protect_rtcp(compound))
+        try:
+            protected = self._session.protect_rtcp(compound)
+        except (Error, ValueError):
+            self._engine.drops.count(Drop.SEND_FAILED)
+        else:
+            self.send(protected)
 
     def send(self, data: bytes) -> None:
         """Send what is protected already by the transport's own ``send``."""

@@ -6,6 +6,7 @@ the wire they are datagrams like any other. A ``sendto`` costs 3.4 us, two segme
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Callable
@@ -85,8 +86,9 @@ class Outbox:
         except BlockingIOError:
             for _ in datagrams:
                 self._drops.count(Drop.SEND_BLOCKED)
-        except OSError:  # an old kernel, an interface without checksums, or a smaller MTU
-            self._segments = False
+        except OSError as error:  # what is wrong with this address alone is counted one by one
+            if error.errno in (errno.EIO, errno.EOPNOTSUPP):  # an interface without checksums
+                self._segments = False
             return False
         return True
 
