@@ -123,9 +123,10 @@ class Gateway:
         for call in [call for call, worker in self._placed.items() if worker == index]:
             self.call_ended(call)
 
-    def call_started(self, call: str) -> None:
-        """A worker says so."""
+    def call_started(self, worker: int, call: str) -> None:
+        """A worker says so: it is there, whatever became of other joins."""
         self._live.add(call)
+        self._placed[call] = worker
 
     def call_ended(self, call: str) -> None:
         """A worker says so."""
@@ -133,6 +134,11 @@ class Gateway:
         self._placed.pop(call, None)
         if not self._placed:
             self.on_idle()
+
+    def _unplace(self, call: str) -> None:
+        """Nobody got into it."""
+        if call not in self._live:
+            self.call_ended(call)
 
     @property
     def idle(self) -> bool:
@@ -173,8 +179,7 @@ class Gateway:
             return _reject("bad_request", 400, str(bad))
         except LocalError as error:
             self._log.error("worker_failed", call=call, reason=str(error))
-            if call not in self._live:
-                self._placed.pop(call, None)
+            self._unplace(call)
             return _reject("worker_failed", 503, "the worker went away", retry_after=1)
 
     def _ice(self, call: str, body: bytes, address: str) -> Response:
@@ -227,9 +232,13 @@ class Gateway:
         worker = await self._place(call, message, address)
         if worker is None:
             return _reject("draining", 503, "this server takes no new calls", retry_after=30)
-        reply = await worker.handle(_connect_request(call, message, address))
-        if isinstance(reply, Refused) and call not in self._live:
-            self._placed.pop(call, None)
+        try:
+            reply = await worker.handle(_connect_request(call, message, address))
+        except BaseException:
+            self._unplace(call)
+            raise
+        if isinstance(reply, Refused):
+            self._unplace(call)
         return self._offer_or_refuse(call, message, reply)
 
     def _admit(self, call: str, message: ConfConn, address: str, rate: JoinRate) -> Response | None:
@@ -271,6 +280,8 @@ class Gateway:
     async def _place(self, call: str, message: ConfConn, address: str) -> WorkerHandle | None:
         """The worker that hosts the call, or shall; None when no worker takes new calls."""
         if call not in self._placed:
+            if self.state is not DrainState.RUNNING:
+                return None  # a worker that has just been replaced does not know
             loads = [load for load in await self.loads() if not load.draining]
             if not loads:
                 return None

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 import trio
@@ -106,7 +107,7 @@ async def running_workers(config: Config, manager: PluginManager, gateway: Gatew
             await supervisor.stop()
         return
     worker = Worker(config, manager)
-    worker.observer.on_call_started = gateway.call_started
+    worker.observer.on_call_started = partial(gateway.call_started, worker.index)
     worker.observer.on_call_ended = gateway.call_ended
     gateway.add_worker(worker)
     async with trio.open_nursery() as nursery:

@@ -1,7 +1,7 @@
 """A worker in another process: the same request and reply values, a line of JSON each.
 
-To the worker: ``[number, request]``, or ``[number, "snapshot"]``. From it: ``[number, reply]``, and unasked
-``["started" | "ended", call]``. One request may be answered before an earlier one.
+To the worker: ``[number, request]``, or ``[number, "snapshot"]``. From it: ``[number, reply]`` (null: it
+failed), and unasked ``["started" | "ended", call]``. One request may be answered before an earlier one.
 """
 
 from __future__ import annotations
@@ -47,12 +47,15 @@ async def serve_worker(worker: Worker, requests: ReceiveStream, replies: SendStr
     worker.observer.on_call_ended = lambda call: outbox.send_nowait(json.dumps(["ended", call]).encode())
 
     async def answer(number: int, request: Any) -> None:
-        reply: Any
-        if request == SNAPSHOT:
-            reply = cattrs.unstructure(await worker.snapshot())
-        else:
-            value = load_request(json.dumps(request).encode())
-            reply = json.loads(dump_reply(await worker.handle(value)))
+        reply: Any = None
+        try:
+            if request == SNAPSHOT:
+                reply = cattrs.unstructure(await worker.snapshot())
+            else:
+                value = load_request(json.dumps(request).encode())
+                reply = json.loads(dump_reply(await worker.handle(value)))
+        except Exception as error:  # a bug, ours or a plugin's, costs this request and not all calls
+            worker.internal_error(error)
         await outbox.send(json.dumps([number, reply]).encode())
 
     async def write() -> None:
@@ -80,11 +83,11 @@ class PipeWorker:
         self.on_call_ended: Callable[[str], None] = lambda call: None
 
     async def handle(self, request: Request) -> Reply:
-        """Ask the worker; ``LocalError`` when it went away before it answered."""
+        """Ask the worker; ``LocalError`` when it failed, or went away before it answered."""
         return load_reply(json.dumps(await self._ask(json.loads(dump_request(request)))).encode())
 
     async def snapshot(self) -> Snapshot:
-        """All its counters now; ``LocalError`` when it went away before it answered."""
+        """All its counters now; ``LocalError`` as above."""
         return cattrs.structure(await self._ask(SNAPSHOT), Snapshot)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -108,11 +111,14 @@ class PipeWorker:
             async with self._lock:
                 with trio.CancelScope(shield=True):  # half a line would spoil all that follow
                     await self._requests.send_all(json.dumps([number, request]).encode() + b"\n")
-            return await receiver.receive()
+            reply = await receiver.receive()
         except (trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError):
             raise LocalError("the worker went away") from None
         finally:
             self._waiting.pop(number, None)
+        if reply is None:
+            raise LocalError("the worker failed")
+        return reply
 
     def _take(self, key: int | str, value: object) -> None:
         if key == "started":

@@ -120,7 +120,7 @@ class Relays:
         for _ in range(2):
             try:
                 transport = await self._connect(attrs.evolve(server, url=url), rank)
-            except (OSError, ssl.CertificateError) as error:
+            except (OSError, UnicodeError, ssl.CertificateError) as error:  # UnicodeError: no host's name
                 answered.add(server.url)
                 self._log.warning("relay_unavailable", server=str(url), reason=str(error))
                 return

@@ -7,10 +7,12 @@ in a new call.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
 import sys
+from functools import partial
 
 import attrs
 import cattrs
@@ -95,11 +97,11 @@ class Supervisor:
                 self._gateway.remove_worker(index)
                 code = await self._end(index)
                 self._log.error("worker_died", worker=index, exit_code=code)
-            if self._gateway.state is not DrainState.RUNNING:
-                return  # nobody may place a call there
             if trio.current_time() - began > MAX_PAUSE_SECONDS:
                 pause = PAUSE_SECONDS
             await trio.sleep(pause)
+            if self._gateway.state is not DrainState.RUNNING:
+                return  # nobody may place a call there
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
             try:
                 await self._start(index)
@@ -116,24 +118,24 @@ class Supervisor:
     async def _watch(self, running: _Running) -> None:
         while True:
             await trio.sleep(WATCH_SECONDS)
-            with trio.move_on_after(PATIENCE_SECONDS) as scope:
-                try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._kill_later, running)
+                with contextlib.suppress(LocalError):
                     await running.handle.handle(Ask())
-                except LocalError:
-                    return
-            if scope.cancelled_caught:
-                self._log.error("worker_hangs", worker=running.handle.index)
-                running.process.kill()
+                nursery.cancel_scope.cancel()
+
+    async def _kill_later(self, running: _Running) -> None:
+        """Not by a deadline for the question: its sending is shielded, and ends when the worker does."""
+        await trio.sleep(PATIENCE_SECONDS)
+        self._log.error("worker_hangs", worker=running.handle.index)
+        running.process.kill()
 
     async def _start(self, index: int) -> None:
         """Start one worker and tell the gateway when it is ready."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "sft.server.worker_process", str(theirs.fileno())],
-                stdin=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-            )
+        try:
+            process, ours = await _spawn()
+        except OSError as error:  # no descriptor, no memory, no such interpreter any more
+            raise LocalError(f"worker {index} cannot be started: {error}") from error
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
         self._running[index] = running = _Running(process, stream, PipeWorker(index, stream, stream))
         ready = b""
@@ -142,7 +144,7 @@ class Supervisor:
         if ready != READY:
             code = await self._end(index)
             raise LocalError(f"worker {index} did not start (exit code {code}); the log above says why")
-        running.handle.on_call_started = self._gateway.call_started
+        running.handle.on_call_started = partial(self._gateway.call_started, index)
         running.handle.on_call_ended = self._gateway.call_ended
         self._gateway.add_worker(running.handle)
 
@@ -168,3 +170,17 @@ class Supervisor:
                 running.process.kill()
             await running.process.wait()
         return running.process.returncode
+
+
+async def _spawn() -> tuple[trio.Process, socket.socket]:
+    """A worker's process, which waits for its task, and our end of its socket."""
+    ours, theirs = socket.socketpair()
+    with contextlib.ExitStack() as stack, theirs:
+        stack.callback(ours.close)
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "sft.server.worker_process", str(theirs.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=[theirs.fileno()],
+        )
+        stack.pop_all()
+    return process, ours

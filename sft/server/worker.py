@@ -48,7 +48,7 @@ class Worker:
         self.timers = TimerHeap()
         self.drops = Drops()
         self.internal_errors = 0
-        self.pump = Pump(self.timers, self._internal_error)
+        self.pump = Pump(self.timers, self.internal_error)
         self.services = WorkerServices(index, workers, self.pump, self.timers, self.drops)
         self.observer = HookObserver(manager)
         self.factories: Sequence[TransportFactory] = manager.transports(config, self.services)
@@ -158,7 +158,8 @@ class Worker:
             )
         return transports
 
-    def _internal_error(self, error: BaseException) -> None:
+    def internal_error(self, error: BaseException) -> None:
+        """Count and log a bug that ends nothing else."""
         self.internal_errors += 1
         self._log.error("internal_error", exc_info=error)
 

@@ -46,7 +46,6 @@ async def serve(task: Task, gateway: socket.socket) -> None:
     manager = PluginManager.load(config := parse_config(task.text, task.file))
     config = manager.configure(config)
     configure_logging(config.log)
-    structlog.contextvars.bind_contextvars(worker=task.index)
     worker = Worker(config, manager, task.index, task.workers)
     worker.on_drain = lambda: manager.notify("sft_draining", state=DrainState.DRAINING)
     async with (
@@ -66,6 +65,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     task = cattrs.structure(json.load(sys.stdin), Task)
+    structlog.contextvars.bind_contextvars(worker=task.index)  # here: the pump runs in no task's context
     try:
         trio.run(serve, task, socket.socket(fileno=int(sys.argv[1])))
     except SftError as error:

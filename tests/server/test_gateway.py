@@ -234,6 +234,36 @@ async def test_a_draining_instance_takes_no_new_call_but_joins_into_running_ones
     assert (await gateway.post("another", message("CONFCONN"), "")).status == 503
 
 
+async def test_a_worker_that_comes_late_gets_no_new_call_of_a_draining_instance(
+    worker: ScriptedWorker,
+) -> None:
+    gateway = make_gateway()
+    await gateway.drain()
+    gateway.add_worker(worker)
+    assert (await gateway.post(CALL, message("CONFCONN"), "")).status == 503
+    assert worker.asked == []
+
+
+async def test_a_call_that_nobody_got_into_does_not_keep_a_draining_instance(worker: ScriptedWorker) -> None:
+    gateway = make_gateway(worker)
+    idle: list[None] = []
+    gateway.on_idle = lambda: idle.append(None)
+    worker.replies = [Refused(Refusal.DRAINING)]
+    await gateway.post(CALL, message("CONFCONN"), "")
+    assert gateway.idle
+    assert len(idle) == 1
+
+
+async def test_a_call_stays_where_it_started_though_somebody_else_was_refused_there(
+    worker: ScriptedWorker,
+) -> None:
+    gateway = make_gateway(worker)
+    worker.replies = [Refused(Refusal.TOO_MANY_PENDING)]
+    await gateway.post(CALL, message("CONFCONN"), "")
+    gateway.call_started(0, CALL)
+    assert (await gateway.post(CALL, message("SETUP", resp=True, sdp="v=0", props={}), "")).status == 200
+
+
 async def test_an_ended_call_is_placed_anew_and_the_last_one_makes_the_gateway_idle(
     worker: ScriptedWorker,
 ) -> None:
@@ -241,7 +271,7 @@ async def test_an_ended_call_is_placed_anew_and_the_last_one_makes_the_gateway_i
     idle: list[None] = []
     gateway.on_idle = lambda: idle.append(None)
     await gateway.post(CALL, message("CONFCONN"), "")
-    gateway.call_started(CALL)
+    gateway.call_started(0, CALL)
     assert not gateway.idle
     gateway.call_ended(CALL)
     assert gateway.idle

@@ -112,6 +112,14 @@ async def test_requests_in_flight_are_answered_each_by_its_own_reply(tmp_path: P
             assert offer.count("m=video") == number + 1
 
 
+async def test_a_request_that_a_worker_cannot_take_costs_nothing_else(tmp_path: Path) -> None:
+    async with open_instance(tmp_path) as instance:
+        with pytest.raises(LocalError, match="the worker failed"):
+            await instance.worker._ask({"no": "request"})
+        assert isinstance(await instance.worker.handle(Ask()), WorkerLoad)
+        assert (await instance.worker.snapshot()).internal_errors == 1
+
+
 async def test_a_worker_that_died_is_noticed_by_who_asks_it_and_by_who_waits(tmp_path: Path) -> None:
     async with open_instance(tmp_path) as instance, trio.open_nursery() as nursery:
         await instance.worker.handle(Ask())

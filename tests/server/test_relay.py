@@ -288,6 +288,20 @@ async def test_refused_connections_and_certificates_give_nothing(coturn: Coturn,
         assert await setup.open() == []
 
 
+async def test_a_name_that_no_host_can_have_gives_nothing() -> None:
+    """Clients may name servers too."""
+    config = parse_config(
+        """
+        [ice]
+        mode = "full"
+        [relay]
+        servers = ["turn:a..b"]
+        """
+    )
+    async with relays(config) as setup:
+        assert await setup.open() == []
+
+
 @pytest.mark.parametrize("link", ["tcp", "tls"])
 async def test_when_the_server_goes_away_sending_fails(
     tmp_path: Path, peer: trio.socket.SocketType, link: str

@@ -14,6 +14,7 @@ import heapq
 import itertools
 import math
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
@@ -65,12 +66,16 @@ class Nat:
 
 
 class Network:
-    """Carries datagrams after ``delay`` seconds; ``blocked(source, to)`` and ``loss`` drop them."""
+    """Carries datagrams after ``delay`` seconds; ``blocked(source, to)`` and ``loss`` drop them, of one kind
+    (of STUN) between two addresses at most ``in_a_row`` one after the other."""
 
-    def __init__(self, *, loss: float = 0.0, delay: float = 0.02, seed: int = 1) -> None:
+    def __init__(
+        self, *, loss: float = 0.0, delay: float = 0.02, seed: int = 1, in_a_row: float = math.inf
+    ) -> None:
         self.now = 1000.0
         self.loss = loss
         self.delay = delay
+        self.in_a_row = in_a_row
         self.sent = 0
         self.blocked: Callable[[tuple[str, int], tuple[str, int]], bool] = lambda source, to: False
         self.engines: list[Engine] = []
@@ -79,6 +84,13 @@ class Network:
         self._nats: dict[str, Nat] = {}
         self._under_way: list[tuple[float, int, tuple[str, int], tuple[str, int], bytes]] = []
         self._count = itertools.count()
+        self._lost: Counter[tuple[tuple[str, int], tuple[str, int], bytes]] = Counter()
+
+    def _loses(self, source: tuple[str, int], to: tuple[str, int], kind: bytes) -> bool:
+        way = source, to, kind
+        lost = self._random.random() < self.loss and self._lost[way] < self.in_a_row
+        self._lost[way] = self._lost[way] + 1 if lost else 0
+        return lost
 
     def nat(self, public: str, *, filters: bool = True) -> Nat:
         self._nats[public] = Nat(public, filters=filters)
@@ -94,7 +106,7 @@ class Network:
         private = to in self._ports and self._ports[to].nat is port.nat
         if port.nat is not None and not private:
             source = port.nat.out(source, to)
-        if self._random.random() < self.loss or self.blocked(source, to):
+        if self._loses(source, to, data[:2]) or self.blocked(source, to):
             return
         heapq.heappush(self._under_way, (self.now + self.delay, next(self._count), source, to, data))
 
