@@ -10,7 +10,8 @@ import { SftError } from './signalling.js';
 
 const CONNECT_LIMIT = 15000; // ms from CONFCONN to the open data channel
 const GATHERING_LIMIT = 2000; // ms
-const OUTAGE = 4000; // ms of `disconnected`; the browser takes much longer to call it failed
+const OUTAGE_SHOWN = 1500; // ms of `disconnected` until the user is told, and until the server is asked;
+const OUTAGE = 4000; // the browser takes much longer to call it failed
 const OUTAGE_LOOK = 1000; // ms between two looks whether the server answers
 const OUTAGE_GRACE = 3000; // ms that media may take to come back when the server answers
 const LAYERS = {
@@ -170,8 +171,9 @@ export class Connection extends EventTarget {
    * and media stays away, it has lost us, or the way of media is closed, and only a new connection helps.
    */
   async #outlast(lasts) {
-    await pause(OUTAGE);
+    await pause(OUTAGE_SHOWN);
     if (lasts()) this.#setInterrupted(true);
+    await pause(OUTAGE - OUTAGE_SHOWN);
     while (lasts()) {
       if (!(await this.#server.answers())) await pause(OUTAGE_LOOK);
       else {
