@@ -5,7 +5,7 @@ from __future__ import annotations
 from sft.plugin import Finding, Receive, Services, TransportStats
 from sft_transport_udp.base import UdpBase
 from sft_transport_udp.config import UdpConfig
-from sft_transport_udp.outbox import Turn
+from sft_transport_udp.outbox import make_turn
 from sft_transport_udp.ports import UdpPorts
 from sft_transport_udp.transport import UdpTransport
 
@@ -18,7 +18,7 @@ class UdpFactory:
     def __init__(self, config: UdpConfig, services: Services) -> None:
         self._services = services
         self._ports = UdpPorts(config, services)
-        self._turn = Turn(services) if config.segments else None
+        self._turn = make_turn(config.segments, services)
         self._open: set[UdpTransport] = set()
         self._drops_of_closed = 0
 

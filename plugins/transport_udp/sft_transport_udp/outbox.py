@@ -7,6 +7,7 @@ the wire they are datagrams like any other. A ``sendto`` costs 3.4 us, two segme
 from __future__ import annotations
 
 import errno
+import platform
 import socket
 import struct
 from collections.abc import Callable
@@ -37,6 +38,24 @@ class Turn:
         outboxes, self._outboxes = self._outboxes, []
         for outbox in outboxes:
             outbox.flush()
+
+
+def make_turn(wanted: bool, services: Services) -> Turn | None:
+    """For the sockets of a worker, where segments are ``wanted`` and this kernel has them."""
+    if wanted and not kernel_has_segments():
+        services.warn("transport_udp.no_segments", kernel=platform.release(), needed="4.18")
+        return None
+    return Turn(services) if wanted else None
+
+
+def kernel_has_segments() -> bool:
+    """A kernel that does not know UDP_SEGMENT would send several datagrams as one, and say nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
+        except OSError:
+            return False
+    return True
 
 
 class Outbox:

@@ -14,7 +14,7 @@ from sft.model import Address, Candidate, Drop
 from sft.plugin import Base, Finding, PortsExhausted, Receive, Services, TransportStats
 from sft_transport_udp.base import MAX_ADDRESSES, UdpBase
 from sft_transport_udp.config import UdpConfig
-from sft_transport_udp.outbox import Turn
+from sft_transport_udp.outbox import make_turn
 from sft_transport_udp.ports import UdpPorts
 
 
@@ -94,7 +94,7 @@ class SharedUdpFactory:
     def __init__(self, config: UdpConfig, services: Services) -> None:
         self._services = services
         self._ports = UdpPorts(config, services)
-        self._turn = Turn(services) if config.segments else None
+        self._turn = make_turn(config.segments, services)
         self._capacity = config.capacity if self._ports.pool.ports else 0
         self._transports: dict[Receive, SharedUdpTransport] = {}
         self._bases: list[UdpBase] = []

@@ -10,6 +10,7 @@ import pytest
 from sft.model import Drop, Drops
 from sft.plugin import BindAddress
 from sft.plugin.testing import FakeServices, Received, UdpClient
+from sft_transport_udp import outbox as outbox_module
 from sft_transport_udp.factory import UdpFactory
 from sft_transport_udp.outbox import MAX_SEGMENTS, Outbox, Turn
 
@@ -121,3 +122,33 @@ def test_a_transport_that_closes_has_sent_what_it_was_given(
     factory.close()
     assert client.receive() == b"goodbye"
     client.close()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_kernel_without_segments_is_found_at_the_start_and_each_datagram_leaves_alone(
+    shared: bool,
+    make_factory: Callable[..., UdpFactory],
+    services: FakeServices,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Linux before 4.18 takes no notice of the segments' size: two datagrams would leave as one."""
+    monkeypatch.setattr(outbox_module, "UDP_SEGMENT", 9999)
+    factory = make_factory(1, addresses=LOCAL, segments=True, shared=shared)
+    ((event, fields),) = services.warned
+    assert event == "transport_udp.no_segments"
+    assert fields["needed"] == "4.18"
+    transport = factory.open(Received())
+    client = UdpClient(transport.candidates[0])
+    base = transport.ends[0][0]
+    for data in (b"one", b"two"):
+        base.send(data, client.socket.getsockname())
+        assert client.receive() == data
+    client.close()
+
+
+def test_a_kernel_without_segments_is_no_fault_where_none_are_wanted(
+    make_factory: Callable[..., UdpFactory], services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "UDP_SEGMENT", 9999)
+    make_factory(1)
+    assert services.warned == []
