@@ -77,6 +77,9 @@ class TransportStats:
     kernel_drops: int = 0
     """Datagrams the kernel dropped at its sockets (SO_MEMINFO): a receive buffer was full, or a filter told
     it to."""
+    buffer_drops: int = 0
+    """Of these, the ones that found a receive buffer full. The kernel tells it of all sockets of the network
+    namespace only: where other processes lose datagrams in the same second, so many at most."""
     connections: int = 0
     """Open connections, where there are such."""
     queue_drops: int = 0

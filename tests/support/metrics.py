@@ -80,6 +80,7 @@ class Gateway:
 
     workers_now: Sequence[Snapshot]
     now_: InstanceSnapshot = INSTANCE
+    workers: int = 2
 
     def snapshots(self) -> Sequence[Snapshot]:
         return self.workers_now

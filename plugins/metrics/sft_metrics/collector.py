@@ -36,7 +36,7 @@ class Collector(PrometheusCollector):
         yield from joins.families(instance, workers, counted)
         yield from media.families(workers, counted)
         yield from _transports(workers)
-        yield from _processes(workers, self._history.restarts)
+        yield from _processes(workers, self._services.workers, self._history.restarts)
         yield from _faults(instance, counted)
 
 
@@ -109,6 +109,12 @@ def _transports(workers: Sequence[Snapshot]) -> Iterator[Metric]:
         *labels,
     )
     yield counter(
+        "sft_transport_buffer_drops_total",
+        "Those of them that found a receive buffer full.",
+        {key: one.buffer_drops for key, one in stats.items()},
+        *labels,
+    )
+    yield counter(
         "sft_transport_queue_drops_total",
         "Datagrams dropped from the queues of slow readers.",
         {key: one.queue_drops for key, one in stats.items()},
@@ -116,8 +122,9 @@ def _transports(workers: Sequence[Snapshot]) -> Iterator[Metric]:
     )
 
 
-def _processes(workers: Sequence[Snapshot], restarts: Mapping[str, int]) -> Iterator[Metric]:
+def _processes(workers: Sequence[Snapshot], configured: int, restarts: Mapping[str, int]) -> Iterator[Metric]:
     yield gauge("sft_workers", "Workers that live.", len(workers))
+    yield gauge("sft_workers_configured", "Workers there should be.", configured)
     yield counter(
         "sft_worker_restarts_total",
         "Workers that died and were replaced.",

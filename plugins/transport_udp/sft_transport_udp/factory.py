@@ -6,6 +6,7 @@ from sft.plugin import Finding, Receive, Services, TransportStats
 from sft_transport_udp.base import UdpBase
 from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.outbox import make_turn
+from sft_transport_udp.overflows import Overflows
 from sft_transport_udp.ports import UdpPorts
 from sft_transport_udp.transport import UdpTransport
 
@@ -21,6 +22,7 @@ class UdpFactory:
         self._turn = make_turn(config.segments, services)
         self._open: set[UdpTransport] = set()
         self._drops_of_closed = 0
+        self._overflows = Overflows()
 
     def open(self, receive: Receive) -> UdpTransport:
         port, sockets = self._ports.take()
@@ -32,10 +34,12 @@ class UdpFactory:
         return transport
 
     def stats(self) -> TransportStats:
+        drops = self._drops_of_closed + sum(one.kernel_drops() for one in self._open)
         return TransportStats(
             ports_total=len(self._ports.pool.ports),
             ports_free=len(self._ports.pool.free),
-            kernel_drops=self._drops_of_closed + sum(one.kernel_drops() for one in self._open),
+            kernel_drops=drops,
+            buffer_drops=self._overflows.among(drops),
         )
 
     def check(self) -> list[Finding]:

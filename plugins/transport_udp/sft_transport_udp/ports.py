@@ -83,7 +83,7 @@ class UdpPorts:
 
     def _buffers(self) -> tuple[tuple[str, int, int], ...]:
         return (
-            ("receive_buffer", socket.SO_RCVBUF, self._config.receive_buffer),
+            ("receive_buffer", socket.SO_RCVBUF, self._config.receive_bytes),
             ("send_buffer", socket.SO_SNDBUF, self._config.send_buffer),
         )
 
@@ -92,5 +92,5 @@ class UdpPorts:
             for name, option, wanted in self._buffers():
                 granted = set_buffer(probe, option, wanted)
                 limit = "rmem_max" if option == socket.SO_RCVBUF else "wmem_max"
-                hint = "" if granted >= wanted else f"; raise the sysctl net.core.{limit}"
+                hint = "" if granted >= wanted else f"; raise the sysctl net.core.{limit} to {wanted}"
                 yield Finding(granted >= wanted, name, f"wanted {wanted}, granted {granted}{hint}")

@@ -15,6 +15,7 @@ from sft.plugin import Base, Finding, PortsExhausted, Receive, Services, Transpo
 from sft_transport_udp.base import MAX_ADDRESSES, UdpBase
 from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.outbox import make_turn
+from sft_transport_udp.overflows import Overflows
 from sft_transport_udp.ports import UdpPorts
 
 
@@ -98,6 +99,7 @@ class SharedUdpFactory:
         self._capacity = config.capacity if self._ports.pool.ports else 0
         self._transports: dict[Receive, SharedUdpTransport] = {}
         self._bases: list[UdpBase] = []
+        self._overflows = Overflows()
         self._candidates: list[Candidate] = []
         self._ends: list[tuple[UdpBase, Candidate]] = []
 
@@ -111,10 +113,12 @@ class SharedUdpFactory:
         return transport
 
     def stats(self) -> TransportStats:
+        drops = sum(base.kernel_drops() for base in self._bases)
         return TransportStats(
             ports_total=self._capacity,
             ports_free=self._capacity - len(self._transports),
-            kernel_drops=sum(base.kernel_drops() for base in self._bases),
+            kernel_drops=drops,
+            buffer_drops=self._overflows.among(drops),
         )
 
     def check(self) -> list[Finding]:

@@ -42,6 +42,7 @@ def test_addresses_with_and_without_a_nat() -> None:
         ('addresses = [{bind = "::1", advertise = "203.0.113.5"}]', "must both be IPv4 or both be IPv6"),
         ('addresses = [{bind = "::1"}, {bind = "::1"}]', "must not name one twice"),
         ("receive_buffer = -1", "plugins.transport_udp.receive_buffer: must be >= 0"),
+        ('receive_buffer = "much"', "plugins.transport_udp.receive_buffer: must be an integer, not 'much'"),
     ],
 )
 def test_mistakes_are_named_with_their_path(toml: str, complaint: str) -> None:
