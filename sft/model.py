@@ -100,6 +100,35 @@ class PathKind:
         return f"{self.transport} {self.local}-{self.remote}" if self.transport else ""
 
 
+class Ending(StrEnum):
+    """How a connection ended: one word each, and no others."""
+
+    HANGUP = "hangup"
+    """The client said goodbye."""
+    CONNECTION_ENDED = "connection_ended"
+    """The client closed it, or it broke; the detail says how."""
+    SILENCE = "silence"
+    """Nothing authenticated came any more."""
+    NO_PING = "no_ping"
+    CHANNEL_STALLED = "channel_stalled"
+    """The client does not read."""
+    SERVER_STOPPED = "server_stopped"
+    OFFERED_TIMEOUT = "offered_timeout"
+    """A join that did not get on: no answer came..."""
+    ANSWERED_TIMEOUT = "answered_timeout"
+    """... no path or handshake..."""
+    CONNECTED_TIMEOUT = "connected_timeout"
+    """... no data channel."""
+    SUPERSEDED = "superseded"
+    """A join whose participant began another one."""
+    REPLACED = "replaced"
+    """The participant's next one took over."""
+
+
+LEAVING = tuple(one for one in Ending if one not in (Ending.SUPERSEDED, Ending.REPLACED))
+"""What may end a participant's last connection, so it leaves."""
+
+
 @attrs.frozen
 class IceServer:
     """A STUN or TURN server as a client names it in CONFCONN (protocol section 2.4.1)."""

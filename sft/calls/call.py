@@ -8,6 +8,7 @@ from then on :meth:`Call._message` takes what comes on the channel.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from sft.calls.approvals import Approvals
 from sft.calls.connection import Connection
@@ -21,13 +22,20 @@ from sft.calls.requests import Accepted, Answer, Connect, Offered, Refusal, Refu
 from sft.calls.roster import Roster
 from sft.errors import BadPacket, PortsExhausted, TransportError
 from sft.forwarding.table import Table
-from sft.model import ParticipantId
+from sft.model import Ending, ParticipantId
+from sft.signalling.join import State
 from sft.signalling.messages import encode
 from sft.signalling.replies import hangup
 from sft.webrtc.sctp import MAX_SEND
 
 LIST_BYTES = MAX_SEND - 1024
 """For the entries of CONFPART, which all go into one message."""
+
+_TIMEOUTS = {
+    State.OFFERED: Ending.OFFERED_TIMEOUT,
+    State.ANSWERED: Ending.ANSWERED_TIMEOUT,
+    State.CONNECTED: Ending.CONNECTED_TIMEOUT,
+}
 
 SWEEP_SECONDS = 1.0
 """How often deadlines of whole seconds are looked at; one timer per call, none per participant."""
@@ -80,8 +88,8 @@ class Call:
         self.participants[participant.id] = participant
         superseded, participant.pending = participant.pending, connection
         if superseded is not None:
-            superseded.abandon("superseded", now)
-        connection.on_closed = lambda reason, now: self._closed(participant, connection, reason, now)
+            superseded.abandon(Ending.SUPERSEDED, now)
+        connection.on_closed = partial(self._closed, participant, connection)
         connection.on_established = lambda now: self._established(participant, connection, now)
         connection.on_message = lambda text, now: self._conversation.message(participant, text, now)
         connection.on_writable = lambda now: self.roster.writable(participant, now)
@@ -105,13 +113,13 @@ class Call:
         if participant.connection is not None:
             participant.connection.send(text, now)
 
-    def leave(self, participant: Participant, reason: str, now: float, *, silently: bool = False) -> None:
+    def leave(self, participant: Participant, reason: Ending, now: float, *, silently: bool = False) -> None:
         """End a participant, whatever state it is in."""
         for connection in (participant.pending, participant.connection):
             if connection is not None:
                 connection.abandon(reason, now, silently=silently)
 
-    def hang_up(self, participant: Participant, reason: str, now: float) -> None:
+    def hang_up(self, participant: Participant, reason: Ending, now: float) -> None:
         """End a participant and tell it so (protocol section 2.11)."""
         self.send(participant, encode(hangup(self.id, participant.id, resp=False)), now)
         self.leave(participant, reason, now)
@@ -128,8 +136,8 @@ class Call:
         old, participant.connection, participant.pending = participant.connection, connection, None
         if old is not None:
             self._detach(participant, old, now)
-            old.on_closed = lambda reason, now: None
-            old.close("replaced", now)
+            old.on_closed = lambda reason, detail, now: None
+            old.close(Ending.REPLACED, now)
         participant.last_ping = now
         self.table.add(connection.endpoint, now)
         if not participant.was_in:
@@ -138,7 +146,9 @@ class Call:
         self.roster.append(participant, now)
         self._roster_changed(now)
 
-    def _closed(self, participant: Participant, connection: Connection, reason: str, now: float) -> None:
+    def _closed(
+        self, participant: Participant, connection: Connection, reason: Ending, detail: str, now: float
+    ) -> None:
         """A connection ended; without another one its participant is gone."""
         was_open = participant.connection is connection
         if was_open:
@@ -147,7 +157,7 @@ class Call:
         elif participant.pending is connection:
             participant.pending = None
         if participant.connection is None and participant.pending is None:
-            self._gone(participant, reason)
+            self._gone(participant, reason, detail)
         if was_open:
             self._detach(participant, connection, now)
             self.roster.remove(participant, now)
@@ -155,13 +165,14 @@ class Call:
         if not self.participants:
             self.on_empty(now)
 
-    def _gone(self, participant: Participant, reason: str) -> None:
+    def _gone(self, participant: Participant, reason: Ending, detail: str) -> None:
         del self.participants[participant.id]
         observer = self._context.observer
         if participant.was_in:
-            observer.participant_left(self.id, participant.id, reason, participant.path)
+            observer.participant_left(self.id, participant.id, reason, detail, participant.path)
         else:
-            observer.log("join_failed", call=self.id, participant=str(participant.id), reason=reason)
+            who = str(participant.id)
+            observer.log("join_failed", call=self.id, participant=who, reason=reason.value, detail=detail)
 
     def _detach(self, participant: Participant, connection: Connection, now: float) -> None:
         self.approvals.forget(participant.id)
@@ -194,13 +205,13 @@ class Call:
         for participant in list(self.participants.values()):
             pending, connection = participant.pending, participant.connection
             if pending is not None and pending.join.deadline is not None and pending.join.deadline <= now:
-                pending.close(f"{pending.join.state.name.lower()}_timeout", now)
+                pending.close(_TIMEOUTS[pending.join.state], now)
             if connection is None or connection.closed:
                 continue
             if now - connection.last_alive > settings.silence_seconds:
-                connection.close("silence", now)
+                connection.close(Ending.SILENCE, now)
             elif now - participant.last_ping > settings.ping_seconds:
-                self.hang_up(participant, "no_ping", now)
+                self.hang_up(participant, Ending.NO_PING, now)
         self.envelopes.ask_again(now)
 
     def _wake(self, when: float) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from sft.calls.call import Call
 from sft.calls.context import Context
 from sft.calls.requests import Accepted, Answer, Connect, Drain, Refusal, Refused, Reply
+from sft.model import Ending
 
 
 class Calls:
@@ -54,7 +55,7 @@ class Calls:
         for call in list(self._calls.values()):
             call.roster.stop()
             for participant in list(call.participants.values()):
-                call.leave(participant, "server_stopped", now, silently=True)
+                call.leave(participant, Ending.SERVER_STOPPED, now, silently=True)
 
     def refusal(self, request: Connect) -> Refusal | None:
         """Why this join would be refused before anything is opened for it."""

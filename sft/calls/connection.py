@@ -19,7 +19,7 @@ from sft.calls.requests import Connect
 from sft.errors import BadPacket
 from sft.forwarding import loop
 from sft.forwarding.endpoint import Endpoint
-from sft.model import Address, Candidate, Drop, PathKind
+from sft.model import Address, Candidate, Drop, Ending, PathKind
 from sft.signalling.answer import read_answer_untrusted
 from sft.signalling.join import Event, JoinState, State, Timer
 from sft.signalling.offer import WITHOUT_REMB, Feedback, OfferParameters, write_offer
@@ -63,7 +63,7 @@ class Connection:
         self.on_established: Callable[[float], None] = lambda now: None
         self.on_message: Callable[[str, float], None] = lambda text, now: None
         self.on_writable: Callable[[float], None] = lambda now: None
-        self.on_closed: Callable[[str, float], None] = lambda reason, now: None
+        self.on_closed: Callable[[Ending, str, float], None] = lambda reason, detail, now: None
         self._local: Candidate | None = None
         self._remote: Address | None = None
         self._remote_kinds: dict[Address, str] = {}
@@ -160,7 +160,7 @@ class Connection:
             return
         self.peer.send_message(text, now)
         if self.peer.buffered > self._context.settings.channel_bytes:
-            self.close("channel_stalled", now)
+            self.close(Ending.CHANNEL_STALLED, now)
         else:
             self.service(now)
 
@@ -184,10 +184,11 @@ class Connection:
         if not self.closed:
             self._timer.set(self.peer.deadline)
 
-    def close(self, reason: str, now: float, *, silently: bool = False) -> None:
+    def close(self, reason: Ending, now: float, *, detail: str = "", silently: bool = False) -> None:
         """End for good: free ports, timers and keys. May be called twice.
 
-        ``silently``: do not tell the client, whose connection then ends by its own timers.
+        ``detail`` is for people. ``silently``: do not tell the client, whose connection then ends by its
+        own timers.
         """
         if self.closed:
             return
@@ -200,10 +201,10 @@ class Connection:
             self._flush()
         for transport in self.transports:
             transport.close()
-        self.on_closed(reason, now)
+        self.on_closed(reason, detail, now)
         self.endpoint.close()
 
-    def abandon(self, reason: str, now: float, *, silently: bool = False) -> None:
+    def abandon(self, reason: Ending, now: float, *, silently: bool = False) -> None:
         """:meth:`close` a connection that nobody wants any more; if it is not established, that is not
         its failure."""
         self.clock.abandoned()
@@ -273,8 +274,8 @@ class Connection:
                 self.on_established(now)
             case Message(text=text):
                 self.on_message(text, now)
-            case Closed(reason=reason):
-                self.close(reason, now)
+            case Closed(reason=detail):
+                self.close(Ending.CONNECTION_ENDED, now, detail=detail)
 
 
 def _ends(transport: Transport) -> Sequence[tuple[Base, Candidate]]:

@@ -10,7 +10,16 @@ import attrs
 from sft.calls.joins import JoinCounters
 from sft.calls.timers import TimerHeap
 from sft.forwarding.counters import MediaCounters
-from sft.model import Drops, EnvelopeVerdict, IceServer, ParticipantId, PathKind, RandomBytes, RosterEntry
+from sft.model import (
+    Drops,
+    Ending,
+    EnvelopeVerdict,
+    IceServer,
+    ParticipantId,
+    PathKind,
+    RandomBytes,
+    RosterEntry,
+)
 
 if TYPE_CHECKING:
     from sft.plugin.interfaces import Engine, Receive, Transport
@@ -24,7 +33,7 @@ class Observer(Protocol):
     def call_ended(self, call: str, reason: str) -> None: ...
     def participant_joined(self, call: str, participant: ParticipantId) -> None: ...
     def participant_left(
-        self, call: str, participant: ParticipantId, reason: str, path: PathKind
+        self, call: str, participant: ParticipantId, reason: Ending, detail: str, path: PathKind
     ) -> None: ...
     def roster_changed(self, call: str, roster: Sequence[RosterEntry], reason: str) -> None: ...
     def order_roster(self, call: str, roster: Sequence[RosterEntry]) -> Sequence[RosterEntry]: ...

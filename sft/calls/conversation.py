@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sft.calls.approvals import Trusted
 from sft.calls.participant import Participant
 from sft.errors import BadPacket
-from sft.model import Drop, ParticipantId
+from sft.model import Drop, Ending, ParticipantId
 from sft.signalling.messages import (
     ConfPart,
     ConfStreams,
@@ -66,7 +66,7 @@ class Conversation:
 
     def _hangup(self, participant: Participant, now: float) -> None:
         self._call.send(participant, encode(hangup(self._call.id, participant.id, resp=True)), now)
-        self._call.leave(participant, "hangup", now)
+        self._call.leave(participant, Ending.HANGUP, now)
 
     def _propsync(self, participant: Participant, message: PropSync, now: float) -> None:
         """Keep the properties and pass them on to those the participant trusts (section 2.7)."""

@@ -324,7 +324,7 @@ def sft_call_started(call: str) -> None:
 def sft_call_ended(call: str, reason: str) -> None:
     """A call is over; every ``sft_call_started`` is followed by one of these.
 
-    call: the call's id. reason: one word, e.g. ``empty`` (the last participant left).
+    call: the call's id. reason: ``empty``: the last participant left; ``refused``: the first got no offer.
 
     When: after ``sft_participant_left`` of its last participant. Where: the call's worker, in its
     main task.
@@ -358,11 +358,17 @@ def sft_participant_joined(call: str, participant: ParticipantId) -> None:
 
 
 @hookspec
-def sft_participant_left(call: str, participant: ParticipantId, reason: str, path: PathKind) -> None:
+def sft_participant_left(
+    call: str, participant: ParticipantId, reason: str, detail: str, path: PathKind
+) -> None:
     """A participant is gone; every ``sft_participant_joined`` is followed by one of these.
 
-    call: the call's id. participant: who. reason: one word, e.g. ``hangup``, ``closed``, ``silent``.
-    path: what kind of way its packets took at last; ``str(path)`` is short, such as ``udp host-relay``.
+    call: the call's id. participant: who. reason: ``hangup``: it said goodbye; ``connection_ended``: it
+    closed the connection, or that broke; ``silence``, ``no_ping``: it vanished; ``channel_stalled``: it did
+    not read; ``server_stopped``; ``offered_timeout``, ``answered_timeout``, ``connected_timeout``: its
+    connection had ended and the next one did not come up. There are no other words. detail: for people, such
+    as ``DTLS close_notify``; may be empty. path: what kind of way its packets took at last; ``str(path)`` is
+    short, such as ``udp host-relay``.
 
     When: before ``sft_roster_changed``. Where: the call's worker, in its main task.
 

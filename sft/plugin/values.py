@@ -209,7 +209,7 @@ class Snapshot:
     participants_total: int = 0
     participants_connected_total: int = 0
     participants_left_total: Mapping[str, int] = attrs.field(factory=dict)
-    """By the reason they left for."""
+    """By the reason they left for, as in ``sft_participant_left``."""
     paths_left_total: tuple[PathTotal, ...] = ()
     """By the kind of path that those who left had at last."""
     joins: Mapping[str, int] = attrs.field(factory=dict)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from sft.model import EnvelopeVerdict, ParticipantId, PathKind, RosterEntry
+from sft.model import LEAVING, Ending, EnvelopeVerdict, ParticipantId, PathKind, RosterEntry
 from sft.plugin.manager import PluginManager
 
 
@@ -20,7 +20,7 @@ class HookObserver:
         self.on_call_started: Callable[[str], None] = lambda call: None
         self.on_call_ended: Callable[[str], None] = lambda call: None
         self.connected_total = 0
-        self.left: Counter[str] = Counter()
+        self.left: Counter[str] = Counter({reason.value: 0 for reason in LEAVING})
         self.paths: Counter[PathKind] = Counter()
         """Of those who left."""
 
@@ -36,11 +36,18 @@ class HookObserver:
         self.connected_total += 1
         self._manager.notify("sft_participant_joined", call=call, participant=participant)
 
-    def participant_left(self, call: str, participant: ParticipantId, reason: str, path: PathKind) -> None:
-        self.left[reason] += 1
+    def participant_left(
+        self, call: str, participant: ParticipantId, reason: Ending, detail: str, path: PathKind
+    ) -> None:
+        self.left[reason.value] += 1
         self.paths[path] += 1
         self._manager.notify(
-            "sft_participant_left", call=call, participant=participant, reason=reason, path=path
+            "sft_participant_left",
+            call=call,
+            participant=participant,
+            reason=reason.value,
+            detail=detail,
+            path=path,
         )
 
     def roster_changed(self, call: str, roster: Sequence[RosterEntry], reason: str) -> None:

@@ -57,7 +57,7 @@ def test_what_comes_in_one_datagram_with_the_goodbye_does_no_harm(world: World, 
         "KEYENVELOPE": {"envelope": "aGk="},
     }
     in_one_datagram(ann, [(type, fields.get(type, {}))])
-    assert world.observer.left() == {"ann": "DTLS close_notify"}
+    assert world.observer.endings == [("ann", "connection_ended DTLS close_notify")]
     world.run(1.0)
     assert bob.users == ["bob"]
 
@@ -154,4 +154,4 @@ def test_a_message_of_sixty_kilobytes_is_taken_and_a_larger_one_ends_the_connect
     assert len(ann.of_type("PING")) == 1
     ann.say("PING", filler="x" * 70_000)
     world.run(1.0)
-    assert world.observer.left() == {"ann": "a message is too large"}
+    assert world.observer.endings == [("ann", "connection_ended a message is too large")]

@@ -66,13 +66,13 @@ def stop_the_server(ann: WorldClient) -> None:
 
 ENDS = {
     hang_up: "hangup",
-    close: "SCTP association ended by the peer",
-    say_close_notify: "DTLS close_notify",
-    close_the_channel: "data channel closed by the peer",
+    close: "connection_ended SCTP association ended by the peer",
+    say_close_notify: "connection_ended DTLS close_notify",
+    close_the_channel: "connection_ended data channel closed by the peer",
     fall_silent: "silence",
     stop_pinging: "no_ping",
     stop_reading: "channel_stalled",
-    send_too_much: "a message is too large",
+    send_too_much: "connection_ended a message is too large",
     stop_the_server: "server_stopped",
 }
 
@@ -86,7 +86,7 @@ def test_every_end_of_an_open_connection_frees_everything_once(
     bob.want("ann")
     ann.show(3)
     end(ann)
-    assert world.observer.left()["ann"] == ENDS[end]
+    assert dict(world.observer.endings)["ann"] == ENDS[end]
     assert ann.end.transport.closed == 1
     if end is not stop_the_server:
         assert bob.end.transport.closed == 0
@@ -157,9 +157,9 @@ def fail_the_handshake(ann: WorldClient) -> None:
 PENDING_ENDS = {
     never_answer: "offered_timeout",
     never_connect: "answered_timeout",
-    never_open_the_channel: "SCTP association did not come up",
-    fail_the_handshake: "DTLS handshake failed",
-    say_close_notify_early: "DTLS close_notify",
+    never_open_the_channel: "connection_ended SCTP association did not come up",
+    fail_the_handshake: "connection_ended DTLS handshake failed",
+    say_close_notify_early: "connection_ended DTLS close_notify",
     stop_the_server: "server_stopped",
 }
 
@@ -175,7 +175,7 @@ def test_every_end_of_a_join_frees_everything_once(
     ann.connect()
     end(ann)
     (failed,) = [fields for name, fields in world.observer.logs if name == "join_failed"]
-    assert str(failed["reason"]).startswith(PENDING_ENDS[end])
+    assert f"{failed['reason']} {failed['detail']}".strip().startswith(PENDING_ENDS[end])
     assert world.observer.of("joined") == [("joined", "bob")] * company
     assert ann.newest.transport.closed == 1
     if company and end is not stop_the_server:

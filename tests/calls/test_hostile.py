@@ -157,8 +157,8 @@ def chunks(scene: Scene, count: int) -> int:
     scene.rejoin()
     scene.check()
     assert scene.ends.keys() <= {
-        "SCTP association ended by the peer",
-        "data channel closed by the peer",
+        "connection_ended SCTP association ended by the peer",
+        "connection_ended data channel closed by the peer",
     }
     return sent
 

@@ -135,7 +135,9 @@ def test_the_life_of_calls_is_logged(builtin_manager: PluginManager) -> None:
     with structlog.testing.capture_logs() as logs:
         builtin_manager.notify("sft_call_started", call="c")
         builtin_manager.notify("sft_participant_joined", call="c", participant=who)
-        builtin_manager.notify("sft_participant_left", call="c", participant=who, reason="hangup", path=path)
+        builtin_manager.notify(
+            "sft_participant_left", call="c", participant=who, reason="hangup", detail="", path=path
+        )
         builtin_manager.notify("sft_call_ended", call="c", reason="empty")
         builtin_manager.notify("sft_draining", state=DrainState.DRAINING)
     assert [line["event"] for line in logs] == [

@@ -40,7 +40,13 @@ NOTICES: dict[str, dict[str, object]] = {
     "sft_call_started": {"call": "c"},
     "sft_call_ended": {"call": "c", "reason": "empty"},
     "sft_participant_joined": {"call": "c", "participant": ALICE},
-    "sft_participant_left": {"call": "c", "participant": ALICE, "reason": "hangup", "path": PATH},
+    "sft_participant_left": {
+        "call": "c",
+        "participant": ALICE,
+        "reason": "hangup",
+        "detail": "",
+        "path": PATH,
+    },
     "sft_roster_changed": {"call": "c", "roster": ROSTER, "reason": "joined"},
     "sft_snapshot": {"snapshot": object()},
     "sft_draining": {"state": "draining"},
@@ -123,7 +129,7 @@ def test_a_plugin_takes_only_the_arguments_it_wants(make_manager: MakeManager) -
             heard.append((call, reason))
 
     manager = make_manager(one=Plugin())
-    manager.notify("sft_participant_left", call="c", participant=ALICE, reason="hangup", path=PATH)
+    manager.notify("sft_participant_left", call="c", participant=ALICE, reason="hangup", detail="", path=PATH)
     assert heard == [("c", "hangup")]
     assert not manager.faults
 

@@ -15,7 +15,7 @@ import trio.testing
 
 from sft.calls.connection import Connection
 from sft.calls.requests import Refusal
-from sft.model import ParticipantId
+from sft.model import Ending, ParticipantId
 from sft.plugin import parse_ports
 from sft.plugin.manager import prepare
 from sft.server.worker import Worker
@@ -37,10 +37,12 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> dict[ParticipantId, list[str]]:
     ends: dict[ParticipantId, list[str]] = defaultdict(list)
     close = Connection.close
 
-    def close_and_note(self: Connection, reason: str, now: float, *, silently: bool = False) -> None:
+    def close_and_note(
+        self: Connection, reason: Ending, now: float, *, detail: str = "", silently: bool = False
+    ) -> None:
         if not self.closed:
-            ends[self.request.participant].append(reason)
-        close(self, reason, now, silently=silently)
+            ends[self.request.participant].append(detail or reason.value)
+        close(self, reason, now, detail=detail, silently=silently)
 
     monkeypatch.setattr(Connection, "close", close_and_note)
     return ends

@@ -122,8 +122,8 @@ class Scene:
 
     def rejoin(self) -> None:
         """A new connection for Mallory, whatever became of the last."""
-        left = self.world.observer.of("left")
-        self.ends.update(reason for _, user, reason in left[self._left :] if user == "mallory")
+        left = self.world.observer.endings
+        self.ends.update(reason for user, reason in left[self._left :] if user == "mallory")
         self._left = len(left)
         self.mallory.join(update=self.is_in)
         self.world.run(0.5)

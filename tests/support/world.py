@@ -20,10 +20,12 @@ from sft.calls.timers import TimerHeap
 from sft.errors import PortsExhausted
 from sft.forwarding.engine import PythonEngine
 from sft.model import (
+    LEAVING,
     Address,
     Candidate,
     Drop,
     Drops,
+    Ending,
     EnvelopeVerdict,
     IceServer,
     ParticipantId,
@@ -96,6 +98,8 @@ class Recorder:
         self.envelopes: list[tuple[str, list[str], str]] = []
         self.paths: dict[str, PathKind] = {}
         """Of those who left, by user."""
+        self.endings: list[tuple[str, str]] = []
+        """(user, reason and detail) of those who left."""
         self.verdict: Callable[[str], EnvelopeVerdict] = lambda sender: EnvelopeVerdict.ALLOW
         self.order: Callable[[Sequence[RosterEntry]], Sequence[RosterEntry]] = lambda roster: roster
 
@@ -108,9 +112,13 @@ class Recorder:
     def participant_joined(self, call: str, participant: ParticipantId) -> None:
         self.events.append(("joined", participant.user))
 
-    def participant_left(self, call: str, participant: ParticipantId, reason: str, path: PathKind) -> None:
+    def participant_left(
+        self, call: str, participant: ParticipantId, reason: Ending, detail: str, path: PathKind
+    ) -> None:
+        assert reason in LEAVING
         self.paths[participant.user] = path
-        self.events.append(("left", participant.user, reason))
+        self.endings.append((participant.user, f"{reason} {detail}".strip()))
+        self.events.append(("left", participant.user, reason.value))
 
     def roster_changed(self, call: str, roster: Sequence[RosterEntry], reason: str) -> None:
         self.events.append(("roster", [entry.user for entry in roster], reason))
@@ -232,7 +240,7 @@ class World:
         """Everybody who is still there leaves."""
         for call in list(self.calls.calls.values()):
             for participant in list(call.participants.values()):
-                call.leave(participant, "end of the world", self.now)
+                call.leave(participant, Ending.SERVER_STOPPED, self.now)
 
     def assert_empty(self) -> None:
         """Nothing is left of any call: no timer, route or key, and each transport was closed once."""

@@ -18,9 +18,6 @@ from sft_metrics import joins, media
 from sft_metrics.families import Labels, by_worker, counter, gauge, histogram, total
 from sft_metrics.history import History
 
-LEAVING = ("hangup", "silence", "no_ping", "channel_stalled", "server_stopped")
-"""Reasons of participants that left that get a series of their own; all others are connections that ended."""
-
 
 class Collector(PrometheusCollector):
     """For one registry."""
@@ -63,20 +60,13 @@ def _calls(
         "Participants with an open data channel now.",
         sum(one.connected for one in people),
     )
-    left = total(counted, _left)
+    left = total(counted, lambda worker: worker.participants_left_total)
     yield counter("sft_participants_left_total", "Participants that have left, by reason.", left, "reason")
     yield gauge(
         "sft_approvals_missing",
         "Ordered pairs of participants of a call that do not both approve of each other.",
         sum(call.approvals_missing for worker in workers for call in worker.calls),
     )
-
-
-def _left(worker: Snapshot) -> dict[str, int]:
-    counts = dict.fromkeys((*LEAVING, "connection_ended"), 0)
-    for reason, count in worker.participants_left_total.items():
-        counts[reason if reason in counts else "connection_ended"] += count
-    return counts
 
 
 def _transports(workers: Sequence[Snapshot]) -> Iterator[Metric]:

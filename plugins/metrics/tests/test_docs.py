@@ -32,6 +32,7 @@ def families() -> list[Metric]:
     worker = make_snapshot(
         calls=1,
         faults={"plugin.hook": 1},
+        participants_left_total={"hangup": 1},
         paths_left_total=(PathTotal(kind=PathKind("udp", "host", "host"), participants=1),),
         transports={"udp": TransportStats(ports_total=1, ports_free=1)},
         joins={"established": 1},

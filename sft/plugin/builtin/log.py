@@ -29,8 +29,11 @@ def sft_participant_joined(call: str, participant: ParticipantId) -> None:
 
 
 @hookimpl
-def sft_participant_left(call: str, participant: ParticipantId, reason: str, path: PathKind) -> None:
-    _log.info("participant_left", call=call, participant=str(participant), reason=reason, path=str(path))
+def sft_participant_left(
+    call: str, participant: ParticipantId, reason: str, detail: str, path: PathKind
+) -> None:
+    who = str(participant)
+    _log.info("participant_left", call=call, participant=who, reason=reason, detail=detail, path=str(path))
 
 
 @hookimpl
