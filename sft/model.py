@@ -181,6 +181,42 @@ class RosterEntry:
         return ParticipantId(self.user, self.client)
 
 
+@attrs.frozen(kw_only=True)
+class PhaseRecord:
+    """A part of a join. Times are Unix seconds."""
+
+    phase: str
+    began: float
+    ended: float
+    done: bool = True
+    """False: the join ended in the middle of it."""
+
+
+@attrs.frozen(kw_only=True)
+class JoinRecord:
+    """One join that is over, and when it got how far. Times are Unix seconds."""
+
+    call: str
+    participant: ParticipantId
+    outcome: str
+    """As in ``sft_joins_total``: ``established``, what was missing, or why there was no offer."""
+    began: float
+    """Its request was there."""
+    ended: float
+    """The data channel was open, the join was given up, or refused."""
+    phases: tuple[PhaseRecord, ...] = ()
+    """``offer``, ``http``, ``ice``, ``dtls``, ``channel``, ``media``, as far as it got. Each begins when it
+    can, so they overlap: a client may have a path before its answer is here."""
+    update: bool = False
+    """The client calls it an UPDATE: it has been in the call."""
+    path: PathKind = PathKind()
+    worker: int | None = None
+    """None: it got no offer."""
+    traceparent: str = ""
+    """The client's HTTP header of this name (W3C Trace Context), unread and not to be trusted; at most 128
+    characters."""
+
+
 class EnvelopeVerdict(StrEnum):
     """What becomes of a key envelope. HOLD: ask again every second and at each roster change."""
 

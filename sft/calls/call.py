@@ -208,6 +208,7 @@ class Call:
                 pending.close(_TIMEOUTS[pending.join.state], now)
             if connection is None or connection.closed:
                 continue
+            connection.tell_of_join(now)
             if now - connection.last_alive > settings.silence_seconds:
                 connection.close(Ending.SILENCE, now)
             elif now - participant.last_ping > settings.ping_seconds:

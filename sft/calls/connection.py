@@ -19,7 +19,7 @@ from sft.calls.requests import Connect
 from sft.errors import BadPacket
 from sft.forwarding import loop
 from sft.forwarding.endpoint import Endpoint
-from sft.model import Address, Candidate, Drop, Ending, PathKind
+from sft.model import Address, Candidate, Drop, Ending, JoinRecord, PathKind, PhaseRecord
 from sft.signalling.answer import read_answer_untrusted
 from sft.signalling.join import Event, JoinState, State, Timer
 from sft.signalling.offer import WITHOUT_REMB, Feedback, OfferParameters, write_offer
@@ -70,6 +70,7 @@ class Connection:
         """Of the addresses in the answer."""
         self._timer = context.timers.timer(self._timeout)
         self._told_of_bad_input = False
+        self._told_of_join = False
         self._servicing = False
         self._peer_ended = False
 
@@ -192,7 +193,8 @@ class Connection:
         """
         if self.closed:
             return
-        self.clock.failed()
+        self.clock.closed(now)
+        self.tell_of_join(now)
         self.join.event(Event.CLOSE, now)
         self._timer.cancel()
         self._context.routes.pop(self.peer.ufrag, None)
@@ -207,8 +209,31 @@ class Connection:
     def abandon(self, reason: Ending, now: float, *, silently: bool = False) -> None:
         """:meth:`close` a connection that nobody wants any more; if it is not established, that is not
         its failure."""
-        self.clock.abandoned()
+        self.clock.abandoned(now)
         self.close(reason, now, silently=silently)
+
+    def tell_of_join(self, now: float) -> None:
+        """Tell how the join went, once, when nothing more is to come of it."""
+        outcome = self.clock.outcome
+        if self._told_of_join or outcome is None or not self.clock.is_settled(now):
+            return
+        self._told_of_join = True
+        request, wall = self.request, self._context.wall
+        offered = wall(self.made_at)
+        began = request.received or offered
+        self._context.observer.join_ended(
+            JoinRecord(
+                call=request.call,
+                participant=request.participant,
+                outcome=outcome.value,
+                began=began,
+                ended=wall(self.clock.ended),
+                phases=(PhaseRecord(phase="offer", began=began, ended=offered), *self.clock.phases(wall)),
+                update=request.update,
+                path=self.path_kind,
+                traceparent=request.traceparent,
+            )
+        )
 
     def _control(self, base: Base, data: bytes, address: Address, now: float) -> bool:
         """The packet path hands over what is not media: STUN and DTLS."""
@@ -217,6 +242,8 @@ class Connection:
         proven = False
         try:
             proven = self.peer.receive_untrusted(base, data, address, now)
+            if proven:
+                self.clock.heard(now)
             self._context.media.past.received["control"].add(1, len(data))
         except BadPacket as bad:
             self.count_bad(bad)

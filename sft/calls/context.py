@@ -15,6 +15,7 @@ from sft.model import (
     Ending,
     EnvelopeVerdict,
     IceServer,
+    JoinRecord,
     ParticipantId,
     PathKind,
     RandomBytes,
@@ -35,6 +36,7 @@ class Observer(Protocol):
     def participant_left(
         self, call: str, participant: ParticipantId, reason: Ending, detail: str, path: PathKind
     ) -> None: ...
+    def join_ended(self, join: JoinRecord) -> None: ...
     def roster_changed(self, call: str, roster: Sequence[RosterEntry], reason: str) -> None: ...
     def order_roster(self, call: str, roster: Sequence[RosterEntry]) -> Sequence[RosterEntry]: ...
     def key_envelope(

@@ -6,9 +6,11 @@ join: a path that stood before the answer came added nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from sft.histogram import Distribution, Histogram
+from sft.model import PhaseRecord
 
 
 class Phase(StrEnum):
@@ -47,6 +49,9 @@ _FAILURES = {
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds; the timers of a join end it after ten each."""
 
+MEDIA_SECONDS = 10.0
+"""How long the first packet of media is waited for before the join is told of; many have nothing to send."""
+
 
 class JoinCounters:
     """One per worker."""
@@ -64,14 +69,23 @@ class JoinCounters:
 class JoinClock:
     """One join: when it got how far."""
 
-    __slots__ = ("_counters", "_done", "_ended", "_last", "_times")
+    __slots__ = ("_began", "_closed", "_counters", "_done", "_heard", "_last", "_times", "ended", "outcome")
 
     def __init__(self, counters: JoinCounters, now: float) -> None:
         self._counters = counters
-        self._last = now
+        self._began = self._last = now
+        self._heard: float | None = None
         self._times: dict[Phase, float] = {}
         self._done = 0  # phases reckoned
-        self._ended = False
+        self._closed = False
+        self.outcome: Outcome | None = None
+        self.ended = now
+        """When it had an outcome."""
+
+    def heard(self, now: float) -> None:
+        """An authenticated word of the client came, the first of which begins its ICE."""
+        if self._heard is None:
+            self._heard = now
 
     def reached(self, phase: Phase, now: float) -> None:
         """The phase is over; only the first time counts. A later phase may be over before an earlier one."""
@@ -81,18 +95,50 @@ class JoinClock:
             self._last = max(when, self._last)
             self._done += 1
         if phase is Phase.CHANNEL:
-            self._end(Outcome.ESTABLISHED)
+            self._end(Outcome.ESTABLISHED, now)
 
-    def failed(self) -> None:
+    def closed(self, now: float) -> None:
         """The connection ended; if that was before it was established, the join failed."""
-        if not self._ended:
-            self._end(_FAILURES[_PHASES[self._done]])
+        self._closed = True
+        if self.outcome is None:
+            self._end(_FAILURES[_PHASES[self._done]], now)
 
-    def abandoned(self) -> None:
+    def abandoned(self, now: float) -> None:
         """It is not wanted any more."""
-        self._end(Outcome.ABANDONED)
+        self._end(Outcome.ABANDONED, now)
 
-    def _end(self, outcome: Outcome) -> None:
-        if not self._ended:
-            self._ended = True
+    def is_settled(self, now: float) -> bool:
+        """Whether nothing more is to come of it."""
+        if self.outcome is None:
+            return False
+        return self._closed or Phase.MEDIA in self._times or now >= self.ended + MEDIA_SECONDS
+
+    def phases(self, wall: Callable[[float], float]) -> list[PhaseRecord]:
+        """When each began and ended, with the one in which the join ended; ``wall``: Unix seconds of a time.
+
+        Other than the histograms, which tell what each phase added, this tells when it really was: ICE begins
+        with the client's first check, or with its answer.
+        """
+        times, answered = self._times, self._times.get(Phase.HTTP)
+        begins = {
+            Phase.HTTP: self._began,
+            Phase.ICE: answered if self._heard is None else min(self._heard, answered or self._heard),
+            Phase.DTLS: times.get(Phase.ICE),
+            Phase.CHANNEL: times.get(Phase.DTLS),
+            Phase.MEDIA: times.get(Phase.DTLS),
+        }
+        records = []
+        for phase, began in begins.items():
+            done = phase in times
+            if began is None or (not done and phase is Phase.MEDIA):
+                continue
+            ended = times.get(phase, self.ended)
+            records.append(
+                PhaseRecord(phase=phase.value, began=wall(min(began, ended)), ended=wall(ended), done=done)
+            )
+        return records
+
+    def _end(self, outcome: Outcome, now: float) -> None:
+        if self.outcome is None:
+            self.outcome, self.ended = outcome, now
             self._counters.outcomes[outcome] += 1

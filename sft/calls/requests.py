@@ -30,6 +30,10 @@ class Connect:
     audio_slots: bool = True
     video_slots: int = 0
     ice_servers: tuple[IceServer, ...] = ()
+    received: float = 0.0
+    """Unix seconds."""
+    traceparent: str = ""
+    """Of the HTTP request, see :class:`sft.model.JoinRecord`."""
 
 
 @attrs.frozen

@@ -31,7 +31,15 @@ import pluggy
 
 if TYPE_CHECKING:
     from sft.config import Config
-    from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, PathKind, RosterEntry, WorkerLoad
+    from sft.model import (
+        DtlsIdentity,
+        EnvelopeVerdict,
+        JoinRecord,
+        ParticipantId,
+        PathKind,
+        RosterEntry,
+        WorkerLoad,
+    )
     from sft.plugin.interfaces import CommonServices, Engine, GatewayServices, Services, TransportFactory
     from sft.plugin.nursery import PluginNursery
     from sft.plugin.values import (
@@ -379,6 +387,27 @@ def sft_participant_left(
         @hookimpl
         def sft_participant_left(call: str, participant: ParticipantId, reason: str) -> None:
             print(f"{participant} left {call}: {reason}")  # arguments nobody needs may be left out
+    """
+
+
+@hookspec
+def sft_join_ended(join: JoinRecord) -> None:
+    """A join is over: a connection came up, failed, or got no offer.
+
+    join: who, how it ended, and the times of its phases. One participant may have several: each connection
+    that is asked for is a join of its own.
+
+    When: for one that failed or was refused, at once; for an established one when its first packet of media
+    came, within a second, or after ten seconds without one. Not for joins under way in a worker that dies.
+    Where: the gateway, in the task that hears of it.
+
+    A fault *is skipped*.
+
+    Example::
+
+        @hookimpl
+        def sft_join_ended(join: JoinRecord) -> None:
+            print(f"{join.outcome} after {join.ended - join.began:.3f} s, {join.path}")
     """
 
 

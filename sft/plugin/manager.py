@@ -50,6 +50,7 @@ NOTIFICATIONS = frozenset(
         "sft_call_ended",
         "sft_participant_joined",
         "sft_participant_left",
+        "sft_join_ended",
         "sft_snapshot",
         "sft_draining",
         "sft_reload",

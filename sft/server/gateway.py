@@ -32,7 +32,7 @@ from sft.calls.requests import (
 from sft.config import Config
 from sft.errors import BadPacket, LocalError
 from sft.histogram import Histogram
-from sft.model import Drop, WorkerLoad
+from sft.model import Drop, JoinRecord, WorkerLoad
 from sft.plugin.manager import PluginManager
 from sft.plugin.values import AuthRequest, DrainState, InstanceSnapshot, PlacementRequest, Snapshot
 from sft.server.ice_servers import IceServers
@@ -66,12 +66,16 @@ class Response:
 
 MAX_CALL_ID = 127
 
+MAX_TRACEPARENT = 128
+"""Characters; one of version 00 has 55, later ones may have more (W3C Trace Context section 3.2)."""
+
 JOINS_REFUSED = (
     "bad_request",
     "version_blocked",
     "not_authorized",
     "too_many_joins",
     "draining",
+    "worker_failed",
     *(reason.value for reason in Refusal if reason not in {Refusal.UNKNOWN_PARTICIPANT, Refusal.BAD_ANSWER}),
 )
 """How a CONFCONN may end without an offer; counted from zero on, so that rates see the first."""
@@ -135,6 +139,10 @@ class Gateway:
         if not self._placed:
             self.on_idle()
 
+    def join_ended(self, worker: int, join: JoinRecord) -> None:
+        """A worker says so."""
+        self._manager.notify("sft_join_ended", join=attrs.evolve(join, worker=worker))
+
     def _unplace(self, call: str) -> None:
         """Nobody got into it."""
         if call not in self._live:
@@ -154,10 +162,10 @@ class Gateway:
             faults=self._manager.fault_counts() if self._config.server.workers > 1 else {},
         )
 
-    async def post(self, call: str, body: bytes, address: str) -> Response:
-        """Answer ``POST /sft/<call>``."""
+    async def post(self, call: str, body: bytes, address: str, traceparent: str = "") -> Response:
+        """Answer ``POST /sft/<call>``; ``traceparent``: its header of that name."""
         begin = trio.current_time()
-        response = await self._post(call, body, address)
+        response = await self._post(call, body, address, traceparent)
         self._request_seconds.observe(trio.current_time() - begin)
         self.outcomes[response.outcome] += 1
         return response
@@ -168,19 +176,25 @@ class Gateway:
         self.outcomes[response.outcome] += 1
         return response
 
-    async def _post(self, call: str, body: bytes, address: str) -> Response:
+    async def _post(self, call: str, body: bytes, address: str, traceparent: str) -> Response:
         try:
             if len(call) > MAX_CALL_ID:
                 raise BadPacket(Drop.MESSAGE_MALFORMED, "the call's id is too long")
             message = decode_untrusted(body, self._config.limits.body_bytes)
-            return await self._dispatch(call, message, address)
+            if isinstance(message, ConfConn):
+                return await self._join(call, message, address, traceparent)
+            if isinstance(message, Setup | Update) and message.resp:
+                return await self._answer(call, message)
+            return _reject("unexpected", 400, f"{message.TYPE} is not expected here")
         except BadPacket as bad:
             self._log.info("bad_request", address=address, reason=str(bad))
             return _reject("bad_request", 400, str(bad))
         except LocalError as error:
-            self._log.error("worker_failed", call=call, reason=str(error))
-            self._unplace(call)
-            return _reject("worker_failed", 503, "the worker went away", retry_after=1)
+            return self._worker_failed(call, error)
+
+    def _worker_failed(self, call: str, error: LocalError) -> Response:
+        self._log.error("worker_failed", call=call, reason=str(error))
+        return _reject("worker_failed", 503, "the worker went away", retry_after=1)
 
     def _ice(self, call: str, body: bytes, address: str) -> Response:
         try:
@@ -212,34 +226,44 @@ class Gateway:
         self._manager.notify("sft_draining", state=self.state)
         await _from_each(self._workers, lambda worker: worker.handle(Drain()))
 
-    async def _dispatch(self, call: str, message: Message, address: str) -> Response:
-        match message:
-            case ConfConn():
-                response = await self._connect(call, message, address)
-                if response.outcome != "offered":
-                    self._refused[response.outcome] += 1
-                return response
-            case Setup(resp=True) | Update(resp=True):
-                return await self._answer(call, message)
-            case _:
-                return _reject("unexpected", 400, f"{message.TYPE} is not expected here")
-
-    async def _connect(self, call: str, message: ConfConn, address: str) -> Response:
-        """CONFCONN: version, rate, credentials, placement, offer."""
+    async def _join(self, call: str, message: ConfConn, address: str, traceparent: str) -> Response:
+        """CONFCONN. What gets an offer is told of by its worker when it is over, all else here."""
+        began = time.time()
+        if len(traceparent) > MAX_TRACEPARENT:
+            traceparent = ""
         refusal = self._admit(call, message, address, self._rate)
-        if refusal is not None:
-            return refusal
-        worker = await self._place(call, message, address)
-        if worker is None:
-            return _reject("draining", 503, "this server takes no new calls", retry_after=30)
         try:
-            reply = await worker.handle(_connect_request(call, message, address))
-        except BaseException:
-            self._unplace(call)
-            raise
-        if isinstance(reply, Refused):
-            self._unplace(call)
-        return self._offer_or_refuse(call, message, reply)
+            response = refusal or await self._connect(
+                message, _connect_request(call, message, address, began, traceparent), address
+            )
+        except LocalError as error:
+            response = self._worker_failed(call, error)
+        if response.outcome != "offered":
+            self._refused[response.outcome] += 1
+            join = JoinRecord(
+                call=call,
+                participant=message.sender,
+                outcome=response.outcome,
+                began=began,
+                ended=time.time(),
+                update=message.update,
+                traceparent=traceparent,
+            )
+            self._manager.notify("sft_join_ended", join=join)
+        return response
+
+    async def _connect(self, message: ConfConn, request: Connect, address: str) -> Response:
+        """Placement, offer. Whatever goes wrong, a call that nobody got into keeps no place."""
+        reply: Reply | None = None
+        try:
+            worker = await self._place(request.call, message, address)
+            if worker is None:
+                return _reject("draining", 503, "this server takes no new calls", retry_after=30)
+            reply = await worker.handle(request)
+        finally:
+            if not isinstance(reply, Offered):
+                self._unplace(request.call)
+        return self._offer_or_refuse(request.call, message, reply)
 
     def _admit(self, call: str, message: ConfConn, address: str, rate: JoinRate) -> Response | None:
         """Version, rate, credentials; None: welcome."""
@@ -341,7 +365,9 @@ async def _from_each(
     return [answers[index] for index in sorted(answers)]
 
 
-def _connect_request(call: str, message: ConfConn, address: str) -> Connect:
+def _connect_request(
+    call: str, message: ConfConn, address: str, received: float, traceparent: str
+) -> Connect:
     return Connect(
         call=call,
         participant=message.sender,
@@ -351,4 +377,6 @@ def _connect_request(call: str, message: ConfConn, address: str) -> Connect:
         audio_slots=message.selective_audio,
         video_slots=message.vstreams if message.selective_video else 0,
         ice_servers=message.ice_servers,
+        received=received,
+        traceparent=traceparent,
     )

@@ -47,7 +47,8 @@ def public_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) ->
         if isinstance(body, Response):
             return body
         call, address = request.path_params["call"], client_address(request, proxies)
-        return _to_http(await gateway.post(call, body, address))
+        traceparent = request.headers.get("traceparent", "")
+        return _to_http(await gateway.post(call, body, address, traceparent))
 
     async def ice(request: Request) -> Response:
         body = await read(request)

@@ -109,6 +109,7 @@ async def running_workers(config: Config, manager: PluginManager, gateway: Gatew
     worker = Worker(config, manager)
     worker.observer.on_call_started = partial(gateway.call_started, worker.index)
     worker.observer.on_call_ended = gateway.call_ended
+    worker.observer.on_join_ended = partial(gateway.join_ended, worker.index)
     gateway.add_worker(worker)
     async with trio.open_nursery() as nursery:
         await nursery.start(worker.run)

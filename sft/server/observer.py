@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from sft.model import LEAVING, Ending, EnvelopeVerdict, ParticipantId, PathKind, RosterEntry
+from sft.model import LEAVING, Ending, EnvelopeVerdict, JoinRecord, ParticipantId, PathKind, RosterEntry
 from sft.plugin.manager import PluginManager
 
 
@@ -19,6 +19,7 @@ class HookObserver:
         self._log = structlog.get_logger("call")
         self.on_call_started: Callable[[str], None] = lambda call: None
         self.on_call_ended: Callable[[str], None] = lambda call: None
+        self.on_join_ended: Callable[[JoinRecord], None] = lambda join: None
         self.connected_total = 0
         self.left: Counter[str] = Counter({reason.value: 0 for reason in LEAVING})
         self.paths: Counter[PathKind] = Counter()
@@ -49,6 +50,9 @@ class HookObserver:
             detail=detail,
             path=path,
         )
+
+    def join_ended(self, join: JoinRecord) -> None:
+        self.on_join_ended(join)
 
     def roster_changed(self, call: str, roster: Sequence[RosterEntry], reason: str) -> None:
         self._manager.notify("sft_roster_changed", call=call, roster=roster, reason=reason)

@@ -1,7 +1,8 @@
 """A worker in another process: the same request and reply values, a line of JSON each.
 
 To the worker: ``[number, request]``, or ``[number, "snapshot"]``. From it: ``[number, reply]`` (null: it
-failed), and unasked ``["started" | "ended", call]``. One request may be answered before an earlier one.
+failed), and unasked ``["started" | "ended", call]`` and ``["join", record]``. One request may be answered
+before an earlier one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from trio.abc import ReceiveStream, SendStream
 
 from sft.calls.requests import Reply, Request, dump_reply, dump_request, load_reply, load_request
 from sft.errors import LocalError
+from sft.model import JoinRecord
 from sft.plugin.values import Snapshot
 from sft.server.worker import Worker
 
@@ -45,6 +47,10 @@ async def serve_worker(worker: Worker, requests: ReceiveStream, replies: SendStr
     outbox, inbox = trio.open_memory_channel[bytes](math.inf)
     worker.observer.on_call_started = lambda call: outbox.send_nowait(json.dumps(["started", call]).encode())
     worker.observer.on_call_ended = lambda call: outbox.send_nowait(json.dumps(["ended", call]).encode())
+
+    worker.observer.on_join_ended = lambda join: outbox.send_nowait(
+        json.dumps(["join", cattrs.unstructure(join)]).encode()
+    )
 
     async def answer(number: int, request: Any) -> None:
         reply: Any = None
@@ -81,6 +87,7 @@ class PipeWorker:
         self._waiting: dict[int, trio.MemorySendChannel[Any]] = {}
         self.on_call_started: Callable[[str], None] = lambda call: None
         self.on_call_ended: Callable[[str], None] = lambda call: None
+        self.on_join_ended: Callable[[JoinRecord], None] = lambda join: None
 
     async def handle(self, request: Request) -> Reply:
         """Ask the worker; ``LocalError`` when it failed, or went away before it answered."""
@@ -125,5 +132,7 @@ class PipeWorker:
             self.on_call_started(str(value))
         elif key == "ended":
             self.on_call_ended(str(value))
+        elif key == "join":
+            self.on_join_ended(cattrs.structure(value, JoinRecord))
         elif isinstance(key, int) and (sender := self._waiting.get(key)) is not None:
             sender.send_nowait(value)

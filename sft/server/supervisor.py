@@ -146,6 +146,7 @@ class Supervisor:
             raise LocalError(f"worker {index} did not start (exit code {code}); the log above says why")
         running.handle.on_call_started = partial(self._gateway.call_started, index)
         running.handle.on_call_ended = self._gateway.call_ended
+        running.handle.on_join_ended = partial(self._gateway.join_ended, index)
         self._gateway.add_worker(running.handle)
 
     async def _brief(self, process: trio.Process, stream: trio.SocketStream, index: int) -> bytes:

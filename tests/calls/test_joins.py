@@ -66,8 +66,8 @@ def test_a_join_that_ends_is_counted_once_by_what_it_lacks(done: list[Phase], ou
     clock = JoinClock(counters, 0.0)
     for phase in done:
         clock.reached(phase, 1.0)
-    clock.failed()
-    clock.abandoned()
+    clock.closed(2.0)
+    clock.abandoned(3.0)
     assert outcomes(counters) == {outcome.value: 1}
 
 

@@ -14,7 +14,15 @@ import trio.testing
 from sft import hookimpl
 from sft.config import Config
 from sft.errors import ConfigError, LocalError, PluginError
-from sft.model import DtlsIdentity, EnvelopeVerdict, ParticipantId, PathKind, RosterEntry, WorkerLoad
+from sft.model import (
+    DtlsIdentity,
+    EnvelopeVerdict,
+    JoinRecord,
+    ParticipantId,
+    PathKind,
+    RosterEntry,
+    WorkerLoad,
+)
 from sft.plugin import AuthRequest, PlacementRequest, PluginNursery, Status, Verdict
 from sft.plugin.manager import NOTIFICATIONS, PluginManager
 
@@ -46,6 +54,9 @@ NOTICES: dict[str, dict[str, object]] = {
         "reason": "hangup",
         "detail": "",
         "path": PATH,
+    },
+    "sft_join_ended": {
+        "join": JoinRecord(call="c", participant=ALICE, outcome="established", began=1.0, ended=2.0)
     },
     "sft_roster_changed": {"call": "c", "roster": ROSTER, "reason": "joined"},
     "sft_snapshot": {"snapshot": object()},

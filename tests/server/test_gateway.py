@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
@@ -13,7 +15,7 @@ from sft.calls.requests import Accepted, Answer, Ask, Connect, Offered, Refusal,
 from sft.config import Config
 from sft.config.tables import LimitsConfig, ServerConfig
 from sft.errors import LocalError
-from sft.model import WorkerLoad
+from sft.model import JoinRecord, ParticipantId, WorkerLoad
 from sft.plugin import AuthRequest, DrainState, PlacementRequest, Verdict
 from sft.plugin.manager import PluginManager
 from sft.server.gateway import Gateway
@@ -285,9 +287,14 @@ async def test_a_worker_that_went_away_is_told_by_503(
         raise LocalError("the worker went away")
 
     gateway = make_gateway(worker)
+    idle: list[None] = []
+    gateway.on_idle = lambda: idle.append(None)
     await gateway.post(CALL, message("CONFCONN"), "")
     monkeypatch.setattr(worker, "handle", gone)
     assert (await gateway.post(CALL, message("CONFCONN"), "")).status == 503
+    assert gateway.idle
+    assert len(idle) == 1, "the call has lost its place once"
+    assert gateway.snapshot().joins_refused["worker_failed"] == 1
 
 
 async def test_the_snapshot_tells_why_joins_got_no_offer_and_how_long_answers_took(
@@ -305,3 +312,49 @@ async def test_the_snapshot_tells_why_joins_got_no_offer_and_how_long_answers_to
     assert snapshot.outcomes == {"no_port": 1, "offered": 1, "answered": 1, "bad_request": 1}
     assert sum(snapshot.request_seconds.counts) == 4
     assert snapshot.state is DrainState.RUNNING
+
+
+class Listener:
+    """A plugin that hears of joins."""
+
+    def __init__(self) -> None:
+        self.joins: list[JoinRecord] = []
+
+    @hookimpl
+    def sft_join_ended(self, join: JoinRecord) -> None:
+        self.joins.append(join)
+
+
+async def test_of_a_join_without_an_offer_the_gateway_tells(worker: ScriptedWorker) -> None:
+    listener, began = Listener(), time.time()
+    gateway = make_gateway(worker, plugin=listener)
+    worker.replies = [Refused(Refusal.NO_PORT)]
+    await gateway.post(CALL, message("CONFCONN", update=True), "", "the client's")
+    (join,) = listener.joins
+    assert (join.call, join.participant, join.outcome) == (CALL, ParticipantId("ann", "_"), "no_port")
+    assert (join.update, join.worker, join.phases, join.traceparent) == (True, None, (), "the client's")
+    assert began <= join.began <= join.ended <= time.time()
+
+
+async def test_of_a_join_with_an_offer_its_worker_tells(worker: ScriptedWorker) -> None:
+    listener = Listener()
+    gateway = make_gateway(worker, plugin=listener)
+    await gateway.post(CALL, message("CONFCONN"), "", "the client's")
+    await gateway.post(CALL, message("SETUP", resp=True, sdp="v=0", props={}), "", "another")
+    assert listener.joins == []
+    [request, _] = worker.asked
+    assert isinstance(request, Connect)
+    assert request.traceparent == "the client's"
+    assert 0 <= time.time() - request.received < 10
+    join = JoinRecord(
+        call=CALL, participant=ParticipantId("ann", "_"), outcome="established", began=1, ended=2
+    )
+    gateway.join_ended(3, join)
+    assert listener.joins == [attrs.evolve(join, worker=3)]
+
+
+async def test_an_overlong_header_is_not_passed_on(worker: ScriptedWorker) -> None:
+    await make_gateway(worker).post(CALL, message("CONFCONN"), "", "0" * 129)
+    [request] = worker.asked
+    assert isinstance(request, Connect)
+    assert request.traceparent == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,7 +18,7 @@ import trio.testing
 from sft.calls.requests import Ask, Connect, Offered
 from sft.config import Config
 from sft.errors import LocalError
-from sft.model import ParticipantId, WorkerLoad
+from sft.model import JoinRecord, ParticipantId, WorkerLoad
 from sft.plugin.manager import prepare
 from sft.server.gateway import Gateway
 from sft.server.http import hypercorn_config, open_listener, public_app, serve
@@ -72,9 +73,11 @@ async def off_loop(function: Callable[..., T], *arguments: object, **options: ob
 
 
 async def test_a_call_is_held_by_a_worker_behind_a_pipe(tmp_path: Path, clients: ClientPool) -> None:
-    ended = trio.Event()
+    ended, began = trio.Event(), time.time()
     async with open_instance(tmp_path) as instance:
         instance.gateway.on_idle = ended.set
+        joins: list[JoinRecord] = []
+        instance.worker.on_join_ended = joins.append
         call = new_id()
         ann, bob = clients.make(), clients.make()
         for client in (ann, bob):
@@ -92,6 +95,11 @@ async def test_a_call_is_held_by_a_worker_behind_a_pipe(tmp_path: Path, clients:
         with trio.fail_after(10):
             await ended.wait()  # the worker said, unasked, that the call is over
     assert instance.process.returncode == 0
+    assert sorted(join.participant.user for join in joins) == sorted([ann.user, bob.user])
+    for join in joins:
+        assert (join.call, join.outcome, join.path.transport) == (call, "established", "udp")
+        assert [phase.phase for phase in join.phases][:5] == ["offer", "http", "ice", "dtls", "channel"]
+        assert began < join.began < join.phases[0].ended < join.ended < time.time()
 
 
 async def test_requests_in_flight_are_answered_each_by_its_own_reply(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from sft.model import (
     Ending,
     EnvelopeVerdict,
     IceServer,
+    JoinRecord,
     ParticipantId,
     PathKind,
     RosterEntry,
@@ -98,6 +99,7 @@ class Recorder:
         self.envelopes: list[tuple[str, list[str], str]] = []
         self.paths: dict[str, PathKind] = {}
         """Of those who left, by user."""
+        self.joins: list[JoinRecord] = []
         self.endings: list[tuple[str, str]] = []
         """(user, reason and detail) of those who left."""
         self.verdict: Callable[[str], EnvelopeVerdict] = lambda sender: EnvelopeVerdict.ALLOW
@@ -119,6 +121,9 @@ class Recorder:
         self.paths[participant.user] = path
         self.endings.append((participant.user, f"{reason} {detail}".strip()))
         self.events.append(("left", participant.user, reason.value))
+
+    def join_ended(self, join: JoinRecord) -> None:
+        self.joins.append(join)
 
     def roster_changed(self, call: str, roster: Sequence[RosterEntry], reason: str) -> None:
         self.events.append(("roster", [entry.user for entry in roster], reason))

@@ -191,9 +191,10 @@ class WorldClient:
         assert self.newest.engine.channel_open
         return self.newest
 
-    def connect(self, *, update: bool = False) -> Reply:
-        """CONFCONN."""
-        request = Connect(self.call, self.id, self.host, update=update, video_slots=self.video_slots)
+    def connect(self, *, update: bool = False, **fields: Any) -> Reply:
+        """CONFCONN; ``fields``: further ones of the request."""
+        slots = self.video_slots
+        request = Connect(self.call, self.id, self.host, update=update, video_slots=slots, **fields)
         reply = self.world.calls.handle(request, self.world.now)
         if isinstance(reply, Offered):
             self.ends.append(ClientEnd(self, len(self.ends), reply.sdp))
