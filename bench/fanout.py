@@ -28,7 +28,7 @@ from sft.model import Drops, ParticipantId, SrtpParameters
 from sft.plugin import Engine
 
 LOW, HIGH = 1, 2
-MakeEngine = Callable[[Drops, Traffic], Engine]
+MakeEngine = Callable[[Drops], Engine]
 KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", inbound=KEY, outbound=KEY)
 
 
@@ -38,7 +38,7 @@ class Call:
     def __init__(self, traffic: Traffic, make_engine: MakeEngine) -> None:
         self.drops = Drops()
         self.deadline = float("inf")
-        self.engine = make_engine(self.drops, traffic)
+        self.engine = make_engine(self.drops)
         self.table = Table(os.urandom, lambda now: now + 1.7e9, self._wake)
         now = time.monotonic()
         shape = traffic.shape
@@ -114,11 +114,9 @@ def main() -> None:
 
 def engines() -> dict[str, MakeEngine]:
     """Those that are here: the native one has to be compiled."""
-    found: dict[str, MakeEngine] = {"python": lambda drops, traffic: PythonEngine(drops)}
+    found: dict[str, MakeEngine] = {"python": PythonEngine}
     if find_spec("sft_engine_native"):
-        native = import_module("sft_engine_native").NativeEngine
-        found["native"] = lambda drops, traffic: native(drops)
-        found["native, by turns"] = lambda drops, traffic: native(drops, traffic.at_end_of_turn.append)
+        found["native"] = import_module("sft_engine_native").NativeEngine
     return found
 
 

@@ -10,7 +10,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -173,8 +173,6 @@ class Traffic:
         self.shape = shape
         self.packets_in = 0
         self.blocked = 0
-        self.at_end_of_turn: list[Callable[[], object]] = []
-        """What to call, once, when all has been taken that came at one time."""
         self.bases = [UdpBase() for _ in range(shape.participants)]
         self.sent = multiprocessing.Value("q", 0)
         self.received = multiprocessing.Value("q", 0)
@@ -220,8 +218,6 @@ class Traffic:
                         break
                     self.packets_in += 1
                     yield index, data, now
-            while self.at_end_of_turn:
-                self.at_end_of_turn.pop()()
 
     def report(self, name: str, cpu: float) -> dict[str, Any]:
         """CPU seconds of this process as microseconds per packet out; ``lost``: either way."""

@@ -3,7 +3,9 @@
  * Packets of one size that wait for one receiver leave in one system call (UDP_SEGMENT, Linux 4.18), as separate
  * datagrams; receivers on one socket are served together by sendmmsg. Nothing is allocated.
  */
+#ifndef _GNU_SOURCE /* Python.h does */
 #define _GNU_SOURCE
+#endif
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/udp.h>
@@ -48,14 +50,19 @@ static void count_error(struct engine *engine, uint32_t packets)
 		engine->failed += packets;
 }
 
+static void send_one(struct engine *engine, const struct outlet *outlet, const uint8_t *packet, int length)
+{
+	if (sendto(outlet->fd, packet, length, 0, (const struct sockaddr *)outlet->address,
+	           outlet->address_length) < 0)
+		count_error(engine, 1);
+}
+
 /* One by one: a single packet, or a way out that takes no segments. */
 static void send_each(struct engine *engine, const struct outlet *outlet)
 {
 	for (int at = 0; at < outlet->used; at += outlet->segment) {
 		int left = outlet->used - at, size = left < outlet->segment ? left : outlet->segment;
-		if (sendto(outlet->fd, outlet->queue + at, size, 0, (const struct sockaddr *)outlet->address,
-		           outlet->address_length) < 0)
-			count_error(engine, 1);
+		send_one(engine, outlet, outlet->queue + at, size);
 	}
 }
 
@@ -193,6 +200,8 @@ static void forward(struct engine *engine, const struct slot *slot, uint32_t csr
 		engine->failed++;
 	else if (outlet->fd < 0)
 		hand_over(outlet->handle, out, length);
+	else if (engine->at_once && !outlet->waiting)
+		send_one(engine, outlet, out, length);
 	else
 		enqueue(engine, outlet, out, length);
 }

@@ -40,13 +40,14 @@ typedef int (*protect_function)(void *srtp, void *packet, int *length);
 struct engine {
 	protect_function protect;
 	struct outlet *first, *last; /* those with packets that wait */
+	int at_once; /* send each packet alone, unless others wait before it */
 	/* What went no further since the caller last looked: packets in, and packets out. */
 	uint32_t too_large;
 	uint32_t blocked;
 	uint32_t failed;
 };
 
-/* Protect a plain RTP packet for each slot of the route, and queue it. */
+/* Protect a plain RTP packet for each slot of the route, and send or queue it. */
 void fan_out(struct engine *engine, const struct route *route, const uint8_t *packet, size_t length,
              uint16_t sequence);
 

@@ -1,5 +1,23 @@
-"""cffi's modules cannot be named in pyproject.toml."""
+"""Extensions cannot be named in pyproject.toml."""
 
-from setuptools import setup
+from setuptools import Extension, setup
 
-setup(cffi_modules=["build_engine.py:builder"])
+WAY_IN = ["way_in.c", "waiter.c", "reader.c", "packet.c", "header.c"]
+
+setup(
+    cffi_modules=["build_engine.py:builder"],
+    ext_modules=[
+        Extension(
+            "sft_engine_native._way_in",
+            WAY_IN,
+            depends=["way_in.h", "header.h", "engine.h"],
+            extra_compile_args=[
+                "-O2",
+                "-Wall",
+                "-Wextra",
+                "-Wno-missing-field-initializers",
+                "-Wno-cast-function-type",
+            ],
+        )
+    ],
+)

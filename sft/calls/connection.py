@@ -17,7 +17,6 @@ from sft.calls.context import Context
 from sft.calls.joins import JoinClock, Phase
 from sft.calls.requests import Connect
 from sft.errors import BadPacket
-from sft.forwarding import loop
 from sft.forwarding.endpoint import Endpoint
 from sft.model import Address, Candidate, Drop, Ending, JoinRecord, PathKind, PhaseRecord
 from sft.signalling.answer import read_answer_untrusted
@@ -50,7 +49,7 @@ class Connection:
         )
         self.endpoint.control = self._control
         self.endpoint.on_first_media = partial(self.clock.reached, Phase.MEDIA)
-        receive = partial(loop.receive, self.endpoint)
+        receive = context.make_receive(self.endpoint)
         self.transports: Sequence[Transport] = context.open_transports(receive, request.ice_servers)
         self._ends = [end for transport in self.transports for end in _ends(transport)]
         self.peer = context.make_peer(now)

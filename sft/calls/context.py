@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from sft.calls.joins import JoinCounters
 from sft.calls.timers import TimerHeap
+from sft.forwarding import loop
 from sft.forwarding.counters import MediaCounters
 from sft.model import (
     Drops,
@@ -23,6 +25,7 @@ from sft.model import (
 )
 
 if TYPE_CHECKING:
+    from sft.forwarding.endpoint import Endpoint
     from sft.plugin.interfaces import Engine, Receive, Transport
     from sft.webrtc.peer import Peer
 
@@ -85,6 +88,8 @@ class Context:
     """Opens one transport per kind; raises TransportError when none can be had."""
     routes: dict[str, Receive]
     """By our ICE user name fragment: who receives what comes for that peer (for shared ports)."""
+    make_receive: Callable[[Endpoint], Receive] = lambda endpoint: partial(loop.receive, endpoint)
+    """What the transports of an endpoint's peer are given."""
     joins: JoinCounters = attrs.field(factory=JoinCounters)
     media: MediaCounters = attrs.field(factory=MediaCounters)
     seqno: int = 0

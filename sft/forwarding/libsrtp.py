@@ -42,6 +42,11 @@ _REASONS = {
 }
 
 
+def refusal(status: int) -> Drop:
+    """Why a packet that libsrtp did not unprotect was not taken."""
+    return _REASONS.get(status, Drop.RTP_MALFORMED)
+
+
 def pointer(session: Session) -> Any:
     """The ``srtp_t`` of a session; valid while the session object lives."""
     return session._srtp[0]
@@ -50,11 +55,11 @@ def pointer(session: Session) -> Any:
 class Inbound:
     """The receiving half of a peer's SRTP."""
 
-    __slots__ = ("_session", "_srtp")
+    __slots__ = ("_session", "srtp")
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._srtp = pointer(session)
+        self.srtp = pointer(session)
 
     def unprotect_untrusted(self, data: bytes) -> bytes:
         """The RTP packet, authenticated and not seen before."""
@@ -63,9 +68,9 @@ class Inbound:
             raise BadPacket(Drop.TOO_LARGE)
         BYTES[0:size] = data
         LENGTH[0] = size
-        status = _unprotect(self._srtp, MEMORY, LENGTH)
+        status = _unprotect(self.srtp, MEMORY, LENGTH)
         if status:
-            raise BadPacket(_REASONS.get(status, Drop.RTP_MALFORMED), f"libsrtp status {status}")
+            raise BadPacket(refusal(status), f"libsrtp status {status}")
         plain: bytes = BYTES[0 : LENGTH[0]]
         return plain
 
@@ -76,7 +81,7 @@ class Inbound:
             raise BadPacket(Drop.TOO_LARGE)
         BYTES[0:size] = data
         LENGTH[0] = size
-        status = _unprotect_rtcp(self._srtp, MEMORY, LENGTH)
+        status = _unprotect_rtcp(self.srtp, MEMORY, LENGTH)
         if status:
             raise BadPacket(_REASONS.get(status, Drop.RTCP_MALFORMED), f"libsrtp status {status}")
         plain: bytes = BYTES[0 : LENGTH[0]]

@@ -52,13 +52,13 @@ def receive(endpoint: Endpoint, base: Base, data: bytes, address: Address, now: 
         if len(data) > 1 and 192 <= data[1] <= 223:  # RFC 5761 section 4
             receive_rtcp_untrusted(endpoint, inbound.unprotect_rtcp_untrusted(data), now)
         else:
-            _receive_rtp_untrusted(endpoint, inbound.unprotect_untrusted(data), now)
+            receive_rtp_untrusted(endpoint, inbound.unprotect_untrusted(data), now)
     except BadPacket as bad:
         endpoint.drops.count(bad.reason)
     return None
 
 
-def _receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> None:
+def receive_rtp_untrusted(endpoint: Endpoint, packet: bytes, now: float) -> None:
     """One authenticated RTP packet.
 
     Padding goes no further: a packet of nothing else is dropped, from a packet with a payload it is

@@ -8,13 +8,14 @@ of the worker. None of these may block or await.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
 from sft.model import Address, Candidate, Drops, SrtpParameters
 
 if TYPE_CHECKING:
+    from sft.forwarding.endpoint import Endpoint
     from sft.plugin.values import InstanceSnapshot, Snapshot
 
 
@@ -112,6 +113,21 @@ class TransportFactory(Protocol):
         """Things an operator wants to know before the start: descriptors, ranges, granted buffers."""
 
     def close(self) -> None: ...
+
+
+class ReadableBase(Base, Protocol):
+    """A base whose datagram socket a :class:`ReadingEngine` may read. Its transport asks the ``reader`` of
+    the ``Receive`` that it was given, if that has one, and watches the socket with what it answers."""
+
+    @property
+    def proven(self) -> dict[Address, Any]:
+        """By the addresses known to be the peer's; always the same dictionary."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    def take(self, data: bytes, address: Address, now: float) -> None:
+        """What the transport does with a datagram it has read."""
 
 
 class CommonServices(Protocol):
@@ -221,3 +237,47 @@ class Engine(Protocol):
 
     def repeat(self, slot: EngineSlot, packet: bytes, csrc: int, sequence: int, timestamp: int) -> None:
         """Send one packet to one slot again with these outgoing numbers (answer to a NACK)."""
+
+
+OnReadable: TypeAlias = Callable[[float], None]
+"""Called with the time, once per wake-up."""
+
+Wait: TypeAlias = Callable[[float], bool]
+"""Waits for so many seconds at most, or until there may be something to do. True: trio's loop has it."""
+
+
+class MakeWaiter(Protocol):
+    """See :meth:`ReadingEngine.waiter`."""
+
+    def __call__(
+        self,
+        epoll: int,
+        loop: int,
+        watched: dict[int, OnReadable],
+        clock: Callable[[], float],
+        on_error: Callable[[BaseException], None],
+    ) -> Wait: ...
+
+
+@runtime_checkable
+class ReadingEngine(Engine, Protocol):
+    """An engine that also takes the way in, as far as it wants to; the rest, and the rule for all of it, is
+    ``sft.forwarding.loop``. It knows the insides of ``sft.forwarding``, so it fits one version of it."""
+
+    def receiver(self, endpoint: Endpoint) -> Receive:
+        """In place of ``loop.receive`` for this endpoint. If it has a method ``reader(base)``, which gives an
+        ``on_readable`` for :meth:`Services.watch`, transports have it read their sockets
+        (:class:`ReadableBase`)."""
+
+    def waiter(
+        self,
+        epoll: int,
+        loop: int,
+        watched: dict[int, OnReadable],
+        clock: Callable[[], float],
+        on_error: Callable[[BaseException], None],
+    ) -> Wait:
+        """What waits while trio has nothing to do: for the worker's ``epoll``, and for the descriptor that
+        trio's ``loop`` waits for. ``watched``: what is called of the epoll's descriptors, as it is at any
+        time. It may call those that are its own readers and go on waiting, but comes back when others are
+        ready and when anything else of Python was called. ``on_error`` is told what readers let out."""

@@ -15,7 +15,8 @@ from collections.abc import Callable
 import trio
 
 from sft.calls.timers import TimerHeap
-from sft.server.stand_in import stand_in
+from sft.plugin.interfaces import MakeWaiter, Wait
+from sft.server.stand_in import stand_in, wait_for_both
 
 EVENTS_PER_POLL = 64
 TURN_SECONDS = 0.004
@@ -38,6 +39,8 @@ class Pump:
         self._scope: trio.CancelScope | None = None
         self._clock: Callable[[], float] = trio.current_time
         self._on_error = on_error
+        self.make_waiter: MakeWaiter | None = None
+        """What waits in trio's place, if an engine reads by itself (:class:`sft.plugin.ReadingEngine`)."""
         timers.on_earlier = self._wake_at
 
     def watch(
@@ -68,11 +71,17 @@ class Pump:
     async def run(self) -> None:
         """Serve until cancelled."""
         self._clock = trio.lowlevel.current_clock().current_time
-        in_place = stand_in(self._epoll.fileno(), self._turn)
+        in_place = stand_in(self._waiter, self._turn)
         if in_place is not None:
             await in_place.run()
         while True:
             await self._run_until_timer()
+
+    def _waiter(self, loop: int) -> Wait:
+        own = self._epoll.fileno()
+        if self.make_waiter is None:
+            return wait_for_both(own, loop)
+        return self.make_waiter(own, loop, self._callbacks, self._clock, self._on_error)
 
     def close(self) -> None:
         """Nothing is watched any more. May be called twice."""

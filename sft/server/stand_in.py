@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection
 import attrs
 import trio
 
+from sft.plugin.interfaces import Wait
+
 
 @attrs.frozen
 class TrioLoop:
@@ -26,16 +28,13 @@ class TrioLoop:
 
 
 class StandIn(trio.abc.Instrument):
-    """Calls ``serve`` whenever ``own`` is readable, or as many seconds later as it last answered."""
+    """Calls ``serve`` whenever ``wait`` is over, after as many seconds as it last answered at the latest."""
 
-    def __init__(self, loop: TrioLoop, own: int, serve: Callable[[], float]) -> None:
+    def __init__(self, loop: TrioLoop, wait: Wait, serve: Callable[[], float]) -> None:
         self._loop = loop
-        self._own = own
         self._serve = serve
         self._clock = trio.lowlevel.current_clock().current_time
-        self._both = select.poll()
-        self._both.register(loop.epoll, select.POLLIN)
-        self._both.register(own, select.POLLIN)
+        self._wait = wait
         self._token = trio.lowlevel.current_trio_token()
         self._failed = trio.Event()
         self._error: BaseException | None = None
@@ -69,9 +68,8 @@ class StandIn(trio.abc.Instrument):
             free = min(next_deadline(), end) - self._clock()
             if runnable or free <= 0:
                 return True
-            for fd, _ in self._both.poll(min(wait, free) * 1000):
-                if fd != self._own:
-                    return False
+            if self._wait(min(wait, free)):
+                return False
             wait = self._serve()
         return False
 
@@ -80,10 +78,26 @@ def _wake() -> None:
     """Does nothing, in trio's loop."""
 
 
-def stand_in(own: int, serve: Callable[[], float]) -> StandIn | None:
-    """None: it cannot be. A clock that is not the machine's own (in tests) does not go on while we wait."""
+def wait_for_both(own: int, loop: int) -> Wait:
+    """Waits for two descriptors; it is trio's turn if that of its ``loop`` is readable."""
+    poll = select.poll()
+    poll.register(loop, select.POLLIN)
+    poll.register(own, select.POLLIN)
+
+    def wait(seconds: float) -> bool:
+        for fd, _ in poll.poll(seconds * 1000):  # noqa: SIM110 - a generator for each wake-up costs more
+            if fd != own:
+                return True
+        return False
+
+    return wait
+
+
+def stand_in(make_wait: Callable[[int], Wait], serve: Callable[[], float]) -> StandIn | None:
+    """``make_wait`` is given the descriptor that trio waits for. None: it cannot be. A clock that is not the
+    machine's own (in tests) does not go on while we wait."""
     loop = _loop()
-    return None if loop is None else StandIn(loop, own, serve)
+    return None if loop is None else StandIn(loop, make_wait(loop.epoll), serve)
 
 
 def _loop() -> TrioLoop | None:

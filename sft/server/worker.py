@@ -22,7 +22,7 @@ from sft.config import Config
 from sft.errors import TransportError
 from sft.forwarding.engine import PythonEngine
 from sft.model import Drops, IceServer, RandomBytes, WorkerLoad
-from sft.plugin.interfaces import Receive, Transport, TransportFactory
+from sft.plugin.interfaces import ReadingEngine, Receive, Transport, TransportFactory
 from sft.plugin.manager import PluginManager
 from sft.plugin.values import Snapshot
 from sft.server.lag import LoopLag
@@ -56,11 +56,12 @@ class Worker:
         dtls = DtlsContext(manager.dtls_identity(), manager.srtp_profiles())
         self.relays = Relays(config, self.pump, self.timers, self.drops) if config.relay.is_used else None
         self._relayed: list[RelayTransport] = []  # for the join that is being answered
+        engine = manager.engine(config, self.services) or PythonEngine(self.drops)
         self.context = Context(
             settings=settings_of(config),
             timers=self.timers,
             observer=self.observer,
-            engine=manager.engine(config, self.services) or PythonEngine(self.drops),
+            engine=engine,
             drops=self.drops,
             random=os.urandom,
             wall=lambda now: time.time() + (now - trio.current_time()),
@@ -68,6 +69,9 @@ class Worker:
             open_transports=self._open_transports,
             routes=self.services.routes,
         )
+        if isinstance(engine, ReadingEngine):
+            self.context.make_receive = engine.receiver
+            self.pump.make_waiter = engine.waiter
         self.calls = Calls(self.context)
         self.lag = LoopLag(self.timers, trio.current_time())
         self.snapshots = Snapshots(self)

@@ -11,17 +11,21 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sft.calls.timers import TimerHeap
+from sft.model import Drops
 from sft.server.pump import Pump
-from sft.server.stand_in import stand_in
+from sft.server.stand_in import stand_in, wait_for_both
 
 
 def raises(error: BaseException) -> None:
     raise error
 
 
-@pytest.fixture
-async def pump(nursery: trio.Nursery):
+@pytest.fixture(params=["python", "native"])
+async def pump(nursery: trio.Nursery, request: pytest.FixtureRequest):
     pump = Pump(TimerHeap(), raises)
+    if request.param == "native":
+        native = pytest.importorskip("sft_engine_native", reason="*** the native engine is not compiled ***")
+        pump.make_waiter = native.NativeEngine(Drops()).waiter
     nursery.start_soon(pump.run)
     await wait_all_tasks_blocked()
     yield pump
@@ -30,11 +34,11 @@ async def pump(nursery: trio.Nursery):
 
 async def test_it_can_be_with_the_trio_that_is_installed() -> None:
     """If this fails after an upgrade, all still works, but a wake-up costs more: see docs/performance.md."""
-    assert stand_in(0, lambda: math.inf) is not None
+    assert stand_in(lambda loop: wait_for_both(0, loop), lambda: math.inf) is not None
 
 
 async def test_it_cannot_be_where_the_clock_is_not_the_machines(autojump_clock: MockClock) -> None:
-    assert stand_in(0, lambda: math.inf) is None
+    assert stand_in(lambda loop: wait_for_both(0, loop), lambda: math.inf) is None
 
 
 async def test_tasks_sleep_as_long_as_they_asked_for(pump: Pump) -> None:
@@ -96,7 +100,7 @@ async def test_a_timer_that_a_task_sets_fires_on_time(pump: Pump) -> None:
 
 
 async def test_a_fault_of_the_pump_itself_is_not_swallowed() -> None:
-    in_place = stand_in(0, lambda: raises(RuntimeError("bug")))
+    in_place = stand_in(lambda loop: wait_for_both(0, loop), lambda: raises(RuntimeError("bug")))
     assert in_place is not None
     with pytest.raises(RuntimeError, match="bug"), trio.fail_after(5):
         await in_place.run()

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pylibsrtp import Error, Session
 from pylibsrtp._binding import ffi as srtp_ffi
 from pylibsrtp._binding import lib as srtp_lib
 
-from sft.plugin import Address, Base, Drop, Drops, EngineSlot, SrtpParameters, outbound_session
+from sft.forwarding.endpoint import Endpoint
+from sft.forwarding.libsrtp import Inbound, refusal
+from sft.forwarding.loop import AUDIO, receive, receive_rtp_untrusted
+from sft.forwarding.rewrite import WINDOW, Numbering
+from sft.forwarding.selection import SILENT
+from sft.forwarding.source import Source
+from sft.plugin import (
+    Address,
+    BadPacket,
+    Base,
+    Drop,
+    Drops,
+    EngineSlot,
+    OnReadable,
+    ReadableBase,
+    SrtpParameters,
+    Wait,
+    outbound_session,
+)
 from sft_engine_native._engine import ffi, lib
+from sft_engine_native._way_in import Reader, Waiter, set_up
 
 
 def _foreign(pointer: Any) -> int:
@@ -21,6 +42,24 @@ def _foreign(pointer: Any) -> int:
 
 
 _PROTECT = ffi.cast("protect_function", _foreign(srtp_ffi.addressof(srtp_lib, "srtp_protect")))
+
+
+def _own_function(name: str) -> int:
+    return int(ffi.cast("uintptr_t", ffi.addressof(lib, name)))
+
+
+set_up(
+    endpoint=Endpoint,
+    source=Source,
+    numbering=Numbering,
+    audio=AUDIO,
+    drop_silent=Drop.RTP_SILENT,
+    silent=SILENT,
+    most_dropped=2 * WINDOW,
+    unprotect=_foreign(srtp_ffi.addressof(srtp_lib, "srtp_unprotect")),
+    fan_out=_own_function("fan_out"),
+    flush=_own_function("flush"),
+)
 
 _IPV4 = struct.Struct("=H2s4s8x")
 _IPV6 = struct.Struct("=H2sI16sI")
@@ -117,26 +156,21 @@ def hand_over(handle: Any, data: Any, length: int) -> None:
     outlet.send(ffi.buffer(data, length)[:])
 
 
-AtEndOfTurn = Callable[[Callable[[], None]], object]
-"""Has a callback called when the packets at hand have been taken."""
-
-
 class NativeEngine:
-    """Implements :class:`sft.plugin.Engine`; one per worker.
+    """Implements :class:`sft.plugin.ReadingEngine`; one per worker.
 
-    With ``at_end_of_turn`` packets wait so long, and those for one receiver leave together; without it each
-    leaves at once.
+    Each packet leaves at once, but of what is read together those for one receiver leave together.
     """
 
-    __slots__ = ("_at_end_of_turn", "_c", "_promised", "drops", "outlets")
+    __slots__ = ("_address", "_c", "drop_counts", "drops", "outlets")
 
-    def __init__(self, drops: Drops, at_end_of_turn: AtEndOfTurn | None = None) -> None:
+    def __init__(self, drops: Drops) -> None:
         self.drops = drops
+        self.drop_counts = drops.counts
         self.outlets: set[NativeOutlet] = set()
         """Those that are open: the list in C has no references of its own."""
-        self._at_end_of_turn = at_end_of_turn
-        self._promised = False
-        self._c: Any = ffi.new("struct engine *", {"protect": _PROTECT})
+        self._c: Any = ffi.new("struct engine *", {"protect": _PROTECT, "at_once": 1})
+        self._address = int(ffi.cast("uintptr_t", self._c))
 
     def open_outlet(self, srtp: SrtpParameters) -> NativeOutlet:
         outlet = NativeOutlet(self, srtp)
@@ -144,47 +178,92 @@ class NativeEngine:
         return outlet
 
     def make_route(self, slots: Sequence[EngineSlot], csrc: int) -> object:
-        """(C struct, what it points to)"""
+        """(address of the C struct, the struct, what it points to)"""
         own = tuple(_own(slot) for slot in slots)
         route = ffi.new("struct route *", {"csrc": csrc, "count": len(own), "slots": [one.c for one in own]})
-        return route, own
+        return int(ffi.cast("uintptr_t", route)), route, own
 
     def fan_out(self, route: Any, packet: bytes, sequence: int) -> None:
-        lib.fan_out(self._c, route[0], packet, len(packet), sequence & 0xFFFF)
-        if not self._promised:
-            self._flush_later()
+        lib.fan_out(self._c, route[1], packet, len(packet), sequence & 0xFFFF)
+        self.count()
 
     def repeat(self, slot: EngineSlot, packet: bytes, csrc: int, sequence: int, timestamp: int) -> None:
         numbers = sequence & 0xFFFF, timestamp & 0xFFFFFFFF
         lib.repeat(self._c, _own(slot).c, csrc, packet, len(packet), *numbers)
-        if not self._promised:
-            self._flush_later()
+        self.count()
+
+    def hold(self) -> None:
+        """Packets wait until :meth:`flush`."""
+        self._c.at_once = 0
 
     def flush(self) -> None:
         """Send what waits, and count what could not be sent."""
-        self._promised = False
         lib.flush(self._c)
-        self._count()
+        self._c.at_once = 1
+        self.count()
 
     def flush_one(self, outlet: NativeOutlet) -> None:
         """Send what waits for one receiver."""
         lib.flush_one(self._c, outlet.c)
-        self._count()
+        self.count()
 
-    def _flush_later(self) -> None:
-        if self._at_end_of_turn is None:
-            self.flush()
-        else:
-            self._promised = True
-            self._at_end_of_turn(self.flush)
-
-    def _count(self) -> None:
-        c, counts = self._c, self.drops.counts
+    def count(self) -> None:
+        """Bring what went no further to the worker's counters."""
+        c, counts = self._c, self.drop_counts
         if c.too_large or c.blocked or c.failed:
             counts[Drop.TOO_LARGE] += c.too_large
             counts[Drop.SEND_BLOCKED] += c.blocked
             counts[Drop.SEND_FAILED] += c.failed
             c.too_large = c.blocked = c.failed = 0
+
+    # The way in: what C asks for, and what it leaves to Python.
+
+    def receiver(self, endpoint: Endpoint) -> NativeReceive:
+        return NativeReceive(self, endpoint)
+
+    def waiter(
+        self,
+        epoll: int,
+        loop: int,
+        watched: dict[int, OnReadable],
+        clock: Callable[[], float],
+        on_error: Callable[[BaseException], None],
+    ) -> Wait:
+        # Of several looks at both clocks the one that was disturbed least.
+        offset = max(clock() - time.monotonic() for _ in range(100))
+        return Waiter(self._address, self, epoll, loop, offset, watched, on_error)
+
+    def reader(self, endpoint: Endpoint, base: ReadableBase) -> OnReadable:
+        return Reader(self._address, self, endpoint, base)
+
+    def session_of(self, inbound: Inbound) -> int:
+        """The address of its ``srtp_t``."""
+        return _foreign(inbound.srtp)
+
+    def refused(self, status: int) -> None:
+        """libsrtp did not take a packet."""
+        self.drops.count(refusal(status))
+
+    def take_rare(self, endpoint: Endpoint, packet: bytes, now: float) -> None:
+        """An authenticated packet that is not the common case."""
+        try:
+            receive_rtp_untrusted(endpoint, packet, now)
+        except BadPacket as bad:
+            self.drops.count(bad.reason)
+
+
+class NativeReceive(partial[bool | None]):
+    """The way of an endpoint's datagrams, for transports; and what reads them from a socket."""
+
+    def __new__(cls, engine: NativeEngine, endpoint: Endpoint) -> NativeReceive:
+        self = super().__new__(cls, receive, endpoint)
+        self.engine = engine
+        return self
+
+    engine: NativeEngine
+
+    def reader(self, base: ReadableBase) -> OnReadable:
+        return self.engine.reader(self.args[0], base)
 
 
 def _own(slot: EngineSlot) -> NativeSlot:

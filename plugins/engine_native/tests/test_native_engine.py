@@ -155,18 +155,6 @@ def test_a_socket_that_takes_no_more_is_counted_as_blocked_and_one_that_fails_as
     assert counted(drops) == {Drop.SEND_BLOCKED: 1, Drop.SEND_FAILED: 2}
 
 
-class Turn:
-    """What is to happen at its end."""
-
-    def __init__(self) -> None:
-        self.callbacks: list = []
-
-    def end(self) -> None:
-        (callback,) = self.callbacks
-        self.callbacks.clear()
-        callback()
-
-
 @pytest.mark.parametrize(
     "sizes",
     [[100] * 5, [100, 100, 60], [60, 100, 100], [100, 60, 100, 101, 99], [1200] * 40, [10]],
@@ -175,15 +163,15 @@ class Turn:
 def test_packets_of_a_turn_leave_together_as_they_came(
     sizes: list[int], ours: socket.socket, theirs: socket.socket, drops: Drops
 ) -> None:
-    turn = Turn()
-    engine = NativeEngine(drops, turn.callbacks.append)
+    engine = NativeEngine(drops)
+    engine.hold()
     outlet = engine.open_outlet(KEYS)
     outlet.set_path(SocketBase(ours), theirs.getsockname())
     slot = outlet.open_slot(1)
     route = engine.make_route([slot], 2)
     for number, size in enumerate(sizes):
         engine.fan_out(route, PACKET[:12] + bytes((number,)) * size, number)
-    turn.end()
+    engine.flush()
     session = inbound()
     got = [session.unprotect(theirs.recv(2000)) for _ in sizes]
     assert [packet[16:] for packet in got] == [bytes((n,)) * size for n, size in enumerate(sizes)]
@@ -193,8 +181,8 @@ def test_packets_of_a_turn_leave_together_as_they_came(
 def test_what_waits_leaves_by_the_path_of_its_time(
     ours: socket.socket, theirs: socket.socket, drops: Drops
 ) -> None:
-    turn = Turn()
-    engine = NativeEngine(drops, turn.callbacks.append)
+    engine = NativeEngine(drops)
+    engine.hold()
     first, second = engine.open_outlet(KEYS), engine.open_outlet(KEYS)
     with udp() as new:
         for outlet in (first, second):
@@ -203,7 +191,7 @@ def test_what_waits_leaves_by_the_path_of_its_time(
         engine.fan_out(route, PACKET, 1)
         second.set_path(SocketBase(ours), new.getsockname())
         engine.fan_out(route, PACKET, 2)
-        turn.end()
+        engine.flush()
         assert [theirs.recv(2000)[11] for _ in range(3)] == [2, 1, 1]
         assert new.recv(2000)[11] == 2
     assert counted(drops) == {}
@@ -213,8 +201,8 @@ def test_what_waits_leaves_by_the_path_of_its_time(
 def test_what_waits_for_a_receiver_that_leaves_is_forgotten(
     closed: int, ours: socket.socket, theirs: socket.socket, drops: Drops
 ) -> None:
-    turn = Turn()
-    engine = NativeEngine(drops, turn.callbacks.append)
+    engine = NativeEngine(drops)
+    engine.hold()
     outlets = [engine.open_outlet(KEYS) for _ in range(3)]
     for outlet in outlets:
         outlet.set_path(SocketBase(ours), theirs.getsockname())
@@ -223,22 +211,22 @@ def test_what_waits_for_a_receiver_that_leaves_is_forgotten(
     outlets.pop(closed).close()
     slots.pop(closed)
     engine.fan_out(engine.make_route(slots, 3), PACKET, 2)
-    turn.end()
+    engine.flush()
     left = [number for number in range(3) if number != closed]
     assert [theirs.recv(2000)[11] for _ in range(4)] == [left[0], left[0], left[1], left[1]]
     assert counted(drops) == {}
 
 
 def test_a_way_out_that_takes_no_segments_gets_the_packets_one_by_one(drops: Drops) -> None:
-    turn = Turn()
-    engine = NativeEngine(drops, turn.callbacks.append)
+    engine = NativeEngine(drops)
+    engine.hold()
     outlet = engine.open_outlet(KEYS)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         outlet.set_path(SocketBase(other), ("127.0.0.1", 9))  # which takes no such address either
         route = engine.make_route([outlet.open_slot(1)], 2)
         for number in range(3):
             engine.fan_out(route, PACKET, number)
-        turn.end()
+        engine.flush()
     assert counted(drops) == {Drop.SEND_FAILED: 3}
 
 

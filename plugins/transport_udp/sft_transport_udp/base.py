@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sft.model import Address, Drop, Drops
-from sft.plugin import Receive
+from sft.plugin import Receive, Services
 from sft_transport_udp.outbox import Outbox, Turn
 from sft_transport_udp.sockets import kernel_drops
 from sft_transport_udp.strangers import Strangers
@@ -34,13 +34,13 @@ class UdpBase:
         "_busy_until",
         "_drops",
         "_outbox",
-        "_proven",
         "_receive",
         "_recvfrom",
         "_socket",
         "_strangers",
         "closed",
         "fd",
+        "proven",
         "send",
     )
 
@@ -65,12 +65,12 @@ class UdpBase:
         self._receive = receive
         self._drops = drops
         self._busy_until = 0.0
-        self._proven = {} if proven is None else proven
+        self.proven = {} if proven is None else proven
         self._strangers = Strangers(drops)
 
     def on_readable(self, now: float) -> None:
         """Hand up what waits, at most ``DRAIN`` datagrams."""
-        recvfrom, receive, proven = self._recvfrom, self._receive, self._proven
+        recvfrom = self._recvfrom
         count = DRAIN if now < self._busy_until else 1
         self._busy_until = now + BUSY_SECONDS
         for _ in range(count):
@@ -81,20 +81,29 @@ class UdpBase:
                 return
             except OSError:  # an ICMP error that something sent earlier caused: the rest still waits
                 continue
-            if len(data) > MAX_DATAGRAM:
-                self._drops.count(Drop.TOO_LARGE)
-                continue
-            if address not in proven and not self._strangers.admit(address, now):
-                continue
-            if receive(self, data, address, now) and address not in proven:
-                self._remember(address)
+            self.take(data, address, now)
             if self.closed:  # by what it just received
                 return
 
+    def take(self, data: bytes, address: Address, now: float) -> None:
+        """Hand up one datagram."""
+        proven = self.proven
+        if len(data) > MAX_DATAGRAM:
+            self._drops.count(Drop.TOO_LARGE)
+        elif address not in proven and not self._strangers.admit(address, now):
+            return
+        elif self._receive(self, data, address, now) and address not in proven:
+            self._remember(address)
+
+    def watch(self, services: Services) -> None:
+        """Have it read when it is readable; by the engine if that is a :class:`sft.plugin.ReadingEngine`."""
+        make_reader = getattr(self._receive, "reader", None)
+        services.watch(self.fd, self.on_readable if make_reader is None else make_reader(self))
+
     def _remember(self, address: Address) -> None:
-        self._proven[address] = None
-        if len(self._proven) > MAX_ADDRESSES:
-            del self._proven[next(iter(self._proven))]
+        self.proven[address] = None
+        if len(self.proven) > MAX_ADDRESSES:
+            del self.proven[next(iter(self.proven))]
 
     def kernel_drops(self) -> int:
         return kernel_drops(self._socket)

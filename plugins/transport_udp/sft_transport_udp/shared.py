@@ -139,7 +139,7 @@ class SharedUdpFactory:
             table = AddressTable(self._transports, self._services)
             base = UdpBase(bound, table.receive, self._services.drops, table.owners, self._turn)
             self._bases.append(base)
-            self._services.watch(base.fd, base.on_readable)
+            base.watch(self._services)
         self._ends = self._ports.ends(self._bases, self._candidates)
 
     def _on_close(self, transport: SharedUdpTransport) -> None:

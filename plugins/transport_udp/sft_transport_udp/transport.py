@@ -29,7 +29,7 @@ class UdpTransport:
         self._on_close = on_close
         self._bases = [base for base, _ in ends]
         for base in self._bases:
-            services.watch(base.fd, base.on_readable)
+            base.watch(services)
 
     def kernel_drops(self) -> int:
         return sum(base.kernel_drops() for base in self._bases)

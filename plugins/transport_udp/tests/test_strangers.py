@@ -87,6 +87,6 @@ def test_proven_addresses_are_bounded(make_factory: MakeFactory, services: FakeS
         client.send(MEDIA)
         services.poll_until(lambda: services.poll() == 0, "it was read")
     (base, _), *_ = transport.ends
-    assert list(base._proven) == [client.socket.getsockname() for client in clients[4:]]
+    assert list(base.proven) == [client.socket.getsockname() for client in clients[4:]]
     for client in clients:
         client.close()
