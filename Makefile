@@ -61,7 +61,8 @@ $(BIN)/python:
 	$(PIP) install --quiet --upgrade pip
 
 PLUGINS := plugins/transport_udp plugins/transport_tcp plugins/metrics
-PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml) load/pyproject.toml
+EXTRAS := plugins/tracing load
+PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml) $(EXTRAS:%=%/pyproject.toml)
 EDITABLE := -e . $(PLUGINS:%=-e %)
 
 $(VENV)/run.stamp: $(PROJECTS) | $(BIN)/python
@@ -69,7 +70,7 @@ $(VENV)/run.stamp: $(PROJECTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: $(PROJECTS) | $(BIN)/python
-	$(PIP) install --quiet $(EDITABLE) -e load --group dev
+	$(PIP) install --quiet $(EDITABLE) $(EXTRAS:%=-e %) --group dev
 	@touch $@ $(VENV)/run.stamp
 
 # A prototype in C. Without a compiler its tests and its benchmark are skipped.

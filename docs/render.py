@@ -18,6 +18,7 @@ import attrs
 from sft.config import Config
 from sft.plugin import hookspecs
 from sft_metrics.config import MetricsConfig
+from sft_tracing.config import TracingConfig
 from sft_transport_tcp.config import TcpConfig
 from sft_transport_udp.config import UdpConfig
 
@@ -32,6 +33,7 @@ def configuration() -> str:
         if attrs.has(type(table))
     }
     tables["plugins.metrics"] = MetricsConfig
+    tables["plugins.tracing"] = TracingConfig
     tables["plugins.transport_tcp"] = TcpConfig
     tables["plugins.transport_udp"] = UdpConfig
     return "\n\n".join(_table(name, cls) for name, cls in tables.items())

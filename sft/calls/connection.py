@@ -217,17 +217,17 @@ class Connection:
         if self._told_of_join or outcome is None or not self.clock.is_settled(now):
             return
         self._told_of_join = True
-        request, wall = self.request, self._context.wall
-        offered = wall(self.made_at)
-        began = request.received or offered
+        request, shift = self.request, self._context.wall(now) - now  # the same for all of its times
+        offered = self.made_at + shift
+        began = min(request.received or offered, offered)
         self._context.observer.join_ended(
             JoinRecord(
                 call=request.call,
                 participant=request.participant,
                 outcome=outcome.value,
                 began=began,
-                ended=wall(self.clock.ended),
-                phases=(PhaseRecord(phase="offer", began=began, ended=offered), *self.clock.phases(wall)),
+                ended=self.clock.ended + shift,
+                phases=(PhaseRecord(phase="offer", began=began, ended=offered), *self.clock.phases(shift)),
                 update=request.update,
                 path=self.path_kind,
                 traceparent=request.traceparent,

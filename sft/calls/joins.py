@@ -6,7 +6,6 @@ join: a path that stood before the answer came added nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
 
 from sft.histogram import Distribution, Histogram
@@ -113,8 +112,8 @@ class JoinClock:
             return False
         return self._closed or Phase.MEDIA in self._times or now >= self.ended + MEDIA_SECONDS
 
-    def phases(self, wall: Callable[[float], float]) -> list[PhaseRecord]:
-        """When each began and ended, with the one in which the join ended; ``wall``: Unix seconds of a time.
+    def phases(self, shift: float) -> list[PhaseRecord]:
+        """When each began and ended, with the one in which the join ended. ``shift``: of our times to theirs.
 
         Other than the histograms, which tell what each phase added, this tells when it really was: ICE begins
         with the client's first check, or with its answer.
@@ -133,8 +132,9 @@ class JoinClock:
             if began is None or (not done and phase is Phase.MEDIA):
                 continue
             ended = times.get(phase, self.ended)
+            began = min(began, ended)
             records.append(
-                PhaseRecord(phase=phase.value, began=wall(min(began, ended)), ended=wall(ended), done=done)
+                PhaseRecord(phase=phase.value, began=began + shift, ended=ended + shift, done=done)
             )
         return records
 

@@ -10,7 +10,7 @@ import pytest
 
 from support.clients import ClientPool, meet
 from support.rtp import audio
-from support.server import Server, make_config, running_server
+from support.server import Server, ports_of_two_workers, running_server
 from support.web_pages import ANN, BOB, Browser
 from support.wire import new_id
 
@@ -22,9 +22,7 @@ STATE = "document.querySelector('#state').innerText"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    first = int(make_config()["plugins"]["transport_tcp"]["ports"])
-    plugins = {"transport_tcp": {"ports": f"{first}-{first + 1}"}}
-    with running_server(tmp_path, server={"workers": 2}, plugins=plugins) as server:
+    with running_server(tmp_path, server={"workers": 2}, plugins=ports_of_two_workers()) as server:
         yield server
 
 

@@ -17,7 +17,7 @@ from support.clients import AiortcClient, ClientPool, meet, settle
 from support.metrics import NAME_OF_THE_ORIGINAL, check_metrics, scrape
 from support.rtcp import SR, nack, pli, read_compounds
 from support.rtp import audio, video
-from support.server import Server, make_config, running_server
+from support.server import Server, make_config, ports_of_two_workers, running_server
 from support.wire import confconn, new_id
 
 
@@ -241,9 +241,7 @@ def test_the_process_is_seen(server: Server) -> None:
 def test_several_workers_are_summed_and_one_that_dies_takes_nothing_away(
     tmp_path: Path, clients: ClientPool
 ) -> None:
-    first = int(make_config()["plugins"]["transport_tcp"]["ports"])
-    ports = {"transport_tcp": {"ports": f"{first}-{first + 1}"}}
-    with running_server(tmp_path, server={"workers": 2}, plugins=ports) as server:
+    with running_server(tmp_path, server={"workers": 2}, plugins=ports_of_two_workers()) as server:
         calls = [pair(server, clients) for _ in range(2)]
         server.wait(lambda _: scrape(server).get("sft_participants_connected") == 4)
         seen = scrape(server)

@@ -13,21 +13,15 @@ import pytest
 
 from support.clients import AiortcClient, ClientPool, meet, settle
 from support.rtp import audio
-from support.server import Json, Server, make_config, running_server
+from support.server import Json, Server, make_config, ports_of_two_workers, running_server
 from support.wire import new_id
 
 TWO = {"workers": 2}
 
 
-def transports() -> Json:
-    """A port of its own for each worker's TCP."""
-    first = int(make_config()["plugins"]["transport_tcp"]["ports"])
-    return {"transport_tcp": {"ports": f"{first}-{first + 1}"}}
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with running_server(tmp_path, server=TWO, plugins=transports()) as server:
+    with running_server(tmp_path, server=TWO, plugins=ports_of_two_workers()) as server:
         yield server
 
 
@@ -109,7 +103,7 @@ def test_a_worker_that_hangs_is_replaced(server: Server) -> None:
 
 
 def test_draining_lets_the_calls_of_all_workers_end(tmp_path: Path, clients: ClientPool) -> None:
-    with running_server(tmp_path, ends=True, server=TWO, plugins=transports()) as server:
+    with running_server(tmp_path, ends=True, server=TWO, plugins=ports_of_two_workers()) as server:
         calls = start_calls(server, clients)
         server.signal(signal.SIGTERM)
         server.wait(lambda _: all(worker["state"] == "draining" for worker in server.snapshot()["workers"]))
@@ -121,10 +115,10 @@ def test_draining_lets_the_calls_of_all_workers_end(tmp_path: Path, clients: Cli
 
 
 def test_workers_end_with_their_gateway_however_it_ends(tmp_path: Path) -> None:
-    with running_server(tmp_path / "told", server=TWO, plugins=transports()) as server:
+    with running_server(tmp_path / "told", server=TWO, plugins=ports_of_two_workers()) as server:
         processes = pids(server)
     wait_until_gone(processes)
-    server = Server(tmp_path / "killed", make_config(server=TWO, plugins=transports()))
+    server = Server(tmp_path / "killed", make_config(server=TWO, plugins=ports_of_two_workers()))
     server.wait_until_listening()
     processes = pids(server)
     server.kill()
@@ -132,7 +126,7 @@ def test_workers_end_with_their_gateway_however_it_ends(tmp_path: Path) -> None:
 
 
 def test_an_instance_whose_workers_cannot_start_ends_and_says_why(tmp_path: Path) -> None:
-    config = make_config(server=TWO, plugins={"block": ["srtp"]} | transports())
+    config = make_config(server=TWO, plugins={"block": ["srtp"]} | ports_of_two_workers())
     server = Server(tmp_path, config)
     assert server.wait_for_end(30) == 1
     assert "no plugin answers sft_srtp_profiles" in server.log_text

@@ -17,6 +17,7 @@ DISTRIBUTIONS = {
     "plugins/transport_udp": ["pyproject.toml", "README.md", "sft_transport_udp"],
     "plugins/transport_tcp": ["pyproject.toml", "README.md", "sft_transport_tcp"],
     "plugins/metrics": ["pyproject.toml", "README.md", "sft_metrics"],
+    "plugins/tracing": ["pyproject.toml", "README.md", "sft_tracing"],
     "load": ["pyproject.toml", "README.md", "sft_load"],
     "examples/hold_envelopes": ["pyproject.toml", "hold_envelopes.py"],
     "examples/simple_placement": ["pyproject.toml", "simple_placement.py"],
@@ -103,6 +104,9 @@ def test_plugins_of_third_parties_are_found_and_configured(environment: Environm
     hooks = "    sft_config_table\n    sft_transports\n"
     assert f"transport_tcp 0.1.0 (sft-transport-tcp)\n{hooks}" in listed
     assert "metrics 0.1.0 (sft-metrics)\n    sft_config_table\n    sft_http_routes\n" in listed
+    hooks_of_tracing = ["config_table", "configure", "http_routes", "join_ended", "run"]
+    lines = "".join(f"    sft_{hook}\n" for hook in hooks_of_tracing)
+    assert f"tracing 0.1.0 (sft-tracing)\n{lines}" in listed
     assert f"unix_transport 0.1.0 (sft-unix-transport)\n{hooks}" in listed
     config = environment.folder / "sft.toml"
     config.write_text(

@@ -15,7 +15,7 @@ import sys
 import traceback
 import urllib.parse
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -37,6 +37,7 @@ class Client:
         self._call = ""
         self._user = ""
         self._options: Json = {}
+        self._headers: dict[str, str] = {}
         self._approve: bool | list[str] = True
         self._pinging: asyncio.Task[None] | None = None
         self._pongs: deque[asyncio.Future[None]] = deque()
@@ -53,9 +54,12 @@ class Client:
         video_slots: int = 9,
         ping_seconds: float = 5.0,
         update: bool = False,
+        headers: dict[str, str] | None = None,
     ) -> Json:
         """CONFCONN, SETUP, answer; done when the data channel is open. ``approve``: whom to approve
-        in answer to CONFPART: everybody, nobody, or these user ids. ``update``: as if we had been in."""
+        in answer to CONFPART: everybody, nobody, or these user ids. ``update``: as if we had been in.
+        ``headers``: of our HTTP requests."""
+        self._headers = headers or {}
         self._url, self._call, self._user, self._approve = url, call, user, approve
         self._options = {"toolver": toolver, "vstreams": video_slots}
         result = await self._connect(update=update)
@@ -147,7 +151,7 @@ class Client:
         }
 
     async def _post(self, url: str, body: Json) -> Json:
-        return await asyncio.to_thread(post, url, self._call, body)
+        return await asyncio.to_thread(post, url, self._call, body, self._headers)
 
     def _message(self, type: str, **fields: Any) -> Json:
         return message(type, self._call, self._user, **fields)
@@ -189,12 +193,12 @@ class Client:
             await asyncio.sleep(seconds)
 
 
-def post(url: str, call: str, body: Json) -> Json:
+def post(url: str, call: str, body: Json, headers: Mapping[str, str]) -> Json:
     """``POST <url>/sft/<call>``; gives status and, if it is JSON, the body."""
     parts = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=10)
     try:
-        connection.request("POST", f"{parts.path.rstrip('/')}/sft/{call}", json.dumps(body))
+        connection.request("POST", f"{parts.path.rstrip('/')}/sft/{call}", json.dumps(body), dict(headers))
         response = connection.getresponse()
         data = response.read()
     finally:

@@ -259,6 +259,12 @@ def _to_value(value: object) -> str:
     return json.dumps(value)
 
 
+def ports_of_two_workers() -> Json:
+    """The tables of plugins for a server with two workers, each of which has a TCP port of its own."""
+    (first,) = free_tcp_ports(1)
+    return {"transport_tcp": {"ports": f"{first}-{first + 1}"}}
+
+
 def free_tcp_ports(count: int) -> list[int]:
     """Ports of loopback that are free now."""
     with ExitStack() as stack:

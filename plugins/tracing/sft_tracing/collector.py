@@ -1,0 +1,52 @@
+"""The way to the collector: OTLP over HTTP. Blocks, so it runs in a thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from sft.plugin import JoinRecord
+from sft_tracing.spans import Spans
+
+TIMEOUT = 10.0
+"""Seconds that sending may take with all its repetitions."""
+
+
+class Collector:
+    """Makes traces of joins and sends them."""
+
+    def __init__(self, spans: Spans, endpoint: str, headers: Mapping[str, str]) -> None:
+        self._spans = spans
+        self._exporter = OTLPSpanExporter(endpoint, headers=dict(headers), timeout=TIMEOUT)
+        self._said = _LastWords()
+        library = logging.getLogger(OTLPSpanExporter.__module__)
+        library.addHandler(self._said)
+        library.propagate = False  # our own log says it, rarely
+
+    def send(self, joins: Sequence[JoinRecord]) -> tuple[int, str]:
+        """How many of these are traced, and why those could not be sent; empty: they were."""
+        traces = [trace for join in joins if (trace := self._spans.of(join))]
+        spans: list[ReadableSpan] = [span for trace in traces for span in trace]
+        self._said.text = ""
+        if not spans or self._exporter.export(spans) is SpanExportResult.SUCCESS:
+            return len(traces), ""
+        return len(traces), self._said.text or "no reason given"
+
+    def close(self) -> None:
+        """Also ends what is being sent."""
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the library's
+
+
+class _LastWords(logging.Handler):
+    """Keeps the first complaint of the library since ``text`` was emptied: it names the cause."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = self.text or record.getMessage()
