@@ -150,7 +150,7 @@ def attack(kind: str, target: str, seconds: float, rate: int) -> dict[str, Any]:
         fleet.start_media(begin(SHAPE, clients))
         ports = [client.server_address for client in clients]
         targets = ports if target == "all ports" else ports[:1]
-        flood = Flood(write_garbage(kind, clients[0].ssrc_audio), targets, rate)
+        flood = Flood(write_garbage(kind, clients[0].media.ssrc_audio), targets, rate)
         fleet.run_for(WARM_UP_SECONDS)
         before = measure(fleet, server, flood, seconds)
         flood.start()

@@ -65,13 +65,13 @@ def begin(shape: Shape, clients: list[Client]) -> list[tuple[Callable[[], None],
         sender = clients[stream.sender]
         if stream.level is None:
             per_frame = max(1, stream.rate // FRAMES_PER_SECOND)
-            video = sender.start_video(stream.size, per_frame, stream.layer)
-            flows.append((partial(sender.send_video, video), stream.rate))
+            video = sender.media.start_video(stream.size, per_frame, stream.layer)
+            flows.append((partial(sender.media.send_video, video), stream.rate))
             for receiver in stream.receivers:
                 watched.setdefault(receiver, []).append(sender.user)
         else:
-            sender.start_audio(stream.level)
-            flows.append((sender.send_audio, stream.rate))
+            sender.media.start_audio(stream.level)
+            flows.append((sender.media.send_audio, stream.rate))
     for receiver, users in watched.items():
         quality = LOW if layers(shape) else HIGH
         clients[receiver].watch(users, time.monotonic(), [quality] * len(users))

@@ -30,7 +30,9 @@ def memory(participants: int) -> dict[str, Any]:
         clients = [client for _ in range(participants // CALL) for client in fleet.gather(CALL)]
         fleet.run_for(SETTLE_SECONDS)
         idle = server.memory()
-        fleet.start_media([(partial(c.send_video, c.start_video(SIZE, per_frame=2)), RATE) for c in clients])
+        fleet.start_media(
+            [(partial(c.media.send_video, c.media.start_video(SIZE, per_frame=2)), RATE) for c in clients]
+        )
         fleet.run_for(FILL_SECONDS)
         full = server.memory()
         fleet.close()

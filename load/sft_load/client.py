@@ -17,17 +17,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sft.errors import BadPacket
-from sft.forwarding.libsrtp import Inbound, pointer
-from sft.webrtc import rtcp
+from sft.forwarding.libsrtp import Inbound
 from sft.webrtc.events import ChannelOpen, Connected, Message
-from sft.webrtc.srtp import inbound_session, outbound_session
+from sft.webrtc.srtp import inbound_session
 from sft_load.batch import COUNT
 from sft_load.channel import Channel
 from sft_load.errors import JoinError, LoadError
 from sft_load.http import HttpConnection, read_url
 from sft_load.ice import Checks
+from sft_load.media import Media
 from sft_load.messages import HIGH, PROPS, Writer, read_setup, read_untrusted
-from sft_load.packets import AUDIO_BYTES, AudioSource, VideoSource
 from sft_load.reception import Reception
 from sft_load.sdp import Offer, Ours, read_offer, write_answer
 from sft_load.udp import UdpPath
@@ -65,18 +64,13 @@ class Client:
         """Whose PROPSYNC was relayed to us: the server has taken their approval of us."""
         self.received = Reception(fleet.latency if checked else None)
         self.audio_slots = self.video_slots = 0
-        self.audio: AudioSource | None = None
-        self.layers: dict[int, VideoSource] = {}
-        """By SSRC."""
+        self.media = Media(self._send)
         self.on_open: Callable[[float], None] = lambda now: None
         self.on_roster: Callable[[float], None] = lambda now: None
         self.on_second: Callable[[float], None] = lambda now: None
         """Once a second, while it is in the call."""
         self.on_end: Callable[[float], None] = lambda now: None
         """It has failed, or its leaving is done."""
-        self.ssrc_audio, self._ssrc_video = (int.from_bytes(os.urandom(4), "big") for _ in range(2))
-        self._label_video = 0
-        self._transport_sequence = 0
         self._rids = rids
         self._fleet = fleet
         self._wanted_slots = video_slots
@@ -85,8 +79,6 @@ class Client:
         self._checks = Checks(os.urandom)
         self._path: UdpPath | None = None
         self._channel = Channel(fleet.context)
-        self._outbound: Any = None  # srtp_t; the session it belongs to is kept with it
-        self._session: Any = None
         self._check_at = self._ping_at = self._report_at = float("inf")
         self._timer = fleet.timers.timer(self._tick)
         self._leaving = False
@@ -129,8 +121,8 @@ class Client:
             ufrag=self._checks.ufrag,
             pwd=self._checks.pwd,
             fingerprint=self._fleet.context.identity.fingerprint,
-            audio_ssrc=self.ssrc_audio,
-            video_ssrc=None if self._rids else self._ssrc_video,
+            audio_ssrc=self.media.ssrc_audio,
+            video_ssrc=None if self._rids else self.media.ssrc_video,
             rids=self._rids,
         )
         answer = self._writer.write("SETUP", resp=True, sdp=write_answer(offer, ours), props=PROPS)
@@ -191,22 +183,8 @@ class Client:
 
     def _rtcp(self, data: bytes) -> None:
         srtp = self.received.srtp
-        if srtp is None:
-            return
-        for packet in rtcp.parse_compound_untrusted(srtp.unprotect_rtcp_untrusted(data)):
-            if isinstance(packet, rtcp.Pli):
-                self._want_keyframe(packet.media)
-            elif isinstance(packet, rtcp.Fir):
-                for media, _ in packet.commands:
-                    self._want_keyframe(media)
-            elif isinstance(packet, rtcp.ReceiverReport):
-                for block in packet.blocks:
-                    if (source := self.layers.get(block.ssrc)) is not None:
-                        source.named = True
-
-    def _want_keyframe(self, ssrc: int) -> None:
-        if (source := self.layers.get(ssrc)) is not None:
-            source.keyframe = True
+        if srtp is not None:
+            self.media.take_feedback_untrusted(srtp.unprotect_rtcp_untrusted(data))
 
     def _flush(self, now: float) -> None:
         """Take and send what the channel has; then see when to look again."""
@@ -215,8 +193,7 @@ class Client:
                 self._take_message(event.text, now)
             elif isinstance(event, Connected):
                 self.received.srtp = Inbound(inbound_session(event.srtp))
-                self._session = outbound_session(event.srtp)
-                self._outbound = pointer(self._session)
+                self.media.open(event.srtp)
             elif isinstance(event, ChannelOpen):
                 self._opened(now)
             else:
@@ -242,7 +219,7 @@ class Client:
         elif '"CONFPART"' in head:
             self.roster, trusted = self._fleet.read_roster(text)
             own = [entry for entry in self.roster if entry["userid"] == self.user]
-            self._label_video = int(own[0]["ssrc_video"]) if own else 0
+            self.media.label_video = int(own[0]["ssrc_video"]) if own else 0
             self._say(self._writer.trust(trusted), now)
             self.on_roster(now)
         elif '"HANGUP"' in head:
@@ -260,40 +237,10 @@ class Client:
         ]
         self._say(self._writer.streams(wanted), now)
 
-    def start_audio(self, level: int, size: int = AUDIO_BYTES, ticks: int = 960) -> AudioSource:
-        self.audio = AudioSource(self.ssrc_audio, size, ticks)
-        self.audio.level = level
-        return self.audio
-
-    def start_video(self, size: int, per_frame: int, rid: str = "", ticks: int = 3000) -> VideoSource:
-        """``rid``: one of those the client was made with."""
-        ssrc = int.from_bytes(os.urandom(4), "big") if rid else self._ssrc_video
-        source = self.layers[ssrc] = VideoSource(ssrc, size, per_frame, rid, ticks)
-        return source
-
-    def send_audio(self) -> None:
-        if self.audio is not None and self._outbound is not None:
-            self._send(self.audio.protect(self._outbound, self.ssrc_audio))
-
-    def send_video(self, source: VideoSource) -> None:
-        """One packet."""
-        if self._outbound is not None:
-            self._transport_sequence += 1
-            self._send(source.protect(self._outbound, self._label_video, self._transport_sequence))
-
-    def send_frame(self, source: VideoSource) -> None:
-        for _ in range(source.per_frame):
-            self.send_video(source)
-
     @property
     def bad(self) -> int:
         """STUN, DTLS, SCTP and RTCP packets that make no sense; what is late may be among them."""
         return self._bad + self._channel.bad
-
-    @property
-    def sources(self) -> list[AudioSource | VideoSource]:
-        audio: list[AudioSource | VideoSource] = [] if self.audio is None else [self.audio]
-        return audio + list(self.layers.values())
 
     def _tick(self, now: float) -> None:
         """Do what is due."""
@@ -304,7 +251,7 @@ class Client:
             self._send_check(now)
         if now >= self._report_at:
             self._report_at = now + REPORT_SECONDS
-            self._report(now)
+            self.media.report(self.received.streams, now)
             self.on_second(now)
         if now >= self._ping_at:
             self._ping_at = now + PING_SECONDS
@@ -332,23 +279,6 @@ class Client:
         if (deadline := self._channel.deadline) is not None:
             deadlines.append(deadline)
         self._timer.set(min(deadlines))
-
-    def _report(self, now: float) -> None:
-        """A sender report per source, a reception report on what comes (RFC 3550 section 6.4)."""
-        if self._outbound is None:
-            return
-        blocks = [
-            rtcp.ReportBlock(ssrc, 0, stream.lost, stream.highest, 0, 0, 0)
-            for ssrc, stream in self.received.streams.items()
-            if stream.highest >= 0
-        ]
-        compound = rtcp.write_receiver_report(self.ssrc_audio, blocks[:31])
-        for source in self.sources:
-            ntp = rtcp.ntp_from_unix(now + 1.7e9)
-            compound += rtcp.write_sender_report(
-                source.ssrc, ntp, source.timestamp, source.sent, source.octets
-            )
-        self._send(self._session.protect_rtcp(compound))
 
     def _say(self, text: str, now: float) -> None:
         self._channel.say(text, now)

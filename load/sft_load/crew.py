@@ -150,7 +150,7 @@ class Crew:
 def _count(client: Client, figures: Figures) -> None:
     """Add what the client has counted so far."""
     received = client.received
-    figures.sent += sum([source.sent for source in client.sources])
+    figures.sent += sum([source.sent for source in client.media.sources])
     figures.received += received.packets
     figures.octets += received.octets
     figures.wrong += received.strangers + received.repeated

@@ -190,7 +190,7 @@ class Fleet:
             "lost": sum(stream.lost for stream in streams) + sum(stream.hidden for stream in checked),
             "wrong": sum(stream.wrong for stream in checked),
             "strangers": sum(reception.strangers for reception in receptions),
-            "sent": sum(source.sent for client in self.clients for source in client.sources),
+            "sent": sum(source.sent for client in self.clients for source in client.media.sources),
         }
 
     def close(self) -> None:

@@ -59,8 +59,8 @@ class Seat:
 
     def speak(self, speaks: bool) -> None:
         self.speaks = speaks
-        if self.client is not None and self.client.audio is not None:
-            self.client.audio.level = LOUD if speaks else SILENT
+        if self.client is not None and self.client.media.audio is not None:
+            self.client.media.audio.level = LOUD if speaks else SILENT
 
     def empty(self, now: float, *, politely: bool = False) -> None:
         """Nobody shall sit here any more. ``politely``: whoever does says so."""
@@ -76,12 +76,13 @@ class Seat:
         self._limit.cancel()
         crew.past.opened += 1
         crew.past.opening.add(now - client.asked_at)
-        client.start_audio(LOUD if self.speaks else SILENT, plan.audio_size, round(48000 / plan.audio_rate))
-        flows = [(client.send_audio, plan.audio_rate)]
+        media = client.media
+        media.start_audio(LOUD if self.speaks else SILENT, plan.audio_size, round(48000 / plan.audio_rate))
+        flows = [(media.send_audio, plan.audio_rate)]
         for layer in plan.layers:
             ticks = round(90000 / layer.frame_rate)
-            source = client.start_video(layer.size, layer.per_frame, layer.rid, ticks)
-            flows.append((partial(client.send_frame, source), layer.frame_rate))
+            source = media.start_video(layer.size, layer.per_frame, layer.rid, ticks)
+            flows.append((partial(media.send_frame, source), layer.frame_rate))
         self._flows = [Flow(crew.fleet, send, rate) for send, rate in flows]
         for flow in self._flows:
             flow.start(now, random.random())

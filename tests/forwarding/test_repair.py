@@ -9,20 +9,12 @@ import pytest
 from sft.forwarding.keyframes import Cause
 from sft.forwarding.repair import IN_VAIN, REPEAT_BURST, REPEAT_TIMES
 from sft.webrtc import rtcp
-
-HIGH, LOW = 0x1111, 0x2222
+from support.layers import HIGH, LOW, watch_layers
 
 
 @pytest.fixture
 def watched(call):
-    """A sender whose layers a receiver watches, and its client takes NACKs."""
-    sender, receiver = call.join(nack=True), call.join()
-    call.connect_all()
-    call.table.set_streams(receiver.endpoint, [(sender.endpoint, 2)], call.now)
-    sender.video(LOW, "l", key=True)
-    sender.video(HIGH, "h", key=True)
-    call.advance(0.5)
-    receiver.drain()
+    sender, receiver = watch_layers(call)
     sender.drain(), sender.rtcp.clear()
     return sender, receiver
 

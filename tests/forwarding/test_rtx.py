@@ -8,8 +8,8 @@ import pytest
 
 from sft.model import Drop
 from sft.webrtc import rtcp
+from support.layers import HIGH, watch_layers
 
-HIGH, LOW = 0x1111, 0x2222
 HIGH_RTX, LOW_RTX = 0x3333, 0x4444
 REPAIRED_RID, TRANSPORT = 5, 3
 
@@ -17,13 +17,7 @@ REPAIRED_RID, TRANSPORT = 5, 3
 @pytest.fixture
 def watched(call):
     """A sender of two layers, and a receiver of the high one that misses packet 103."""
-    sender, receiver = call.join(nack=True), call.join()
-    call.connect_all()
-    call.table.set_streams(receiver.endpoint, [(sender.endpoint, 2)], call.now)
-    sender.video(LOW, "l", key=True)
-    sender.video(HIGH, "h", key=True)
-    call.advance(0.5)
-    receiver.drain()
+    sender, receiver = watch_layers(call)
     sender.video(HIGH, sequence=102)
     sender.video(HIGH, sequence=104)
     call.advance(0.02)

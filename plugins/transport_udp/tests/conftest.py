@@ -1,42 +1,21 @@
 from __future__ import annotations
 
-import random
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
-from sft.plugin import BindAddress
 from sft.plugin.testing import FakeServices
 from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.factory import UdpFactory
 from sft_transport_udp.shared import SharedUdpFactory
-
-LOOPBACK = (BindAddress("127.0.0.1"), BindAddress("::1"))
-
-
-def is_free(port: int) -> bool:
-    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                return False
-    return True
-
-
-def find_ports(count: int) -> range:
-    """A run of ports that are free on loopback, below the kernel's ephemeral range."""
-    while True:
-        first = random.randrange(20000, 32000 - count)
-        ports = range(first, first + count)
-        if all(map(is_free, ports)):
-            return ports
+from support.factories import find_ports, making_factories
 
 
 @pytest.fixture
 def free_ports() -> Callable[[int], range]:
-    return find_ports
+    return partial(find_ports, socket.SOCK_DGRAM)
 
 
 @pytest.fixture
@@ -46,20 +25,11 @@ def services() -> Iterator[FakeServices]:
     services.close()
 
 
+def factory_of(table: UdpConfig, services: FakeServices) -> UdpFactory | SharedUdpFactory:
+    return SharedUdpFactory(table, services) if table.shared else UdpFactory(table, services)
+
+
 @pytest.fixture
 def make_factory(services: FakeServices) -> Iterator[Callable[..., UdpFactory | SharedUdpFactory]]:
-    """Factories on loopback by number of ports, closed at the end; keywords go to ``UdpConfig``."""
-    factories: list[UdpFactory | SharedUdpFactory] = []
-
-    def make(
-        ports: int | range, services: FakeServices = services, **table: object
-    ) -> UdpFactory | SharedUdpFactory:
-        span = find_ports(ports) if isinstance(ports, int) else ports
-        config = UdpConfig(ports=f"{span[0]}-{span[-1]}", **{"addresses": LOOPBACK, **table})
-        kind = SharedUdpFactory if config.shared else UdpFactory
-        factories.append(kind(config, services))
-        return factories[-1]
-
-    yield make
-    for factory in factories:
-        factory.close()
+    with making_factories(socket.SOCK_DGRAM, UdpConfig, factory_of, services) as make:
+        yield make
