@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.clients import ClientPool
+from support.metrics import check_metrics
 from support.otlp_collector import OtlpCollector, Trace
 from support.rtp import audio
 from support.server import Server, ports_of_two_workers, running_server
@@ -124,7 +125,9 @@ def test_a_join_is_a_trace_with_a_span_for_each_phase(
     assert not any(
         ann.user[8:] in str(value) for span in collector.spans for value in span.attributes.values()
     )
-    assert 'sft_traces_total{result="sent"} 2' in server.get("/tracing", operator=True).body.decode()
+    counts = server.get("/tracing", operator=True).body.decode()
+    assert 'sft_traces_total{result="sent"} 2' in counts
+    assert check_metrics(counts) == []
 
 
 def test_joins_that_fail_are_traces_that_say_where(server: Server, collector: OtlpCollector) -> None:

@@ -74,7 +74,10 @@ class Sender:
         batch = [queue.popleft() for _ in range(min(BATCH, len(queue)))]
         if not queue:
             self._filled = trio.Event()
-        traces, reason = await trio.to_thread.run_sync(self._send, batch, abandon_on_cancel=True)
+        try:
+            traces, reason = await trio.to_thread.run_sync(self._send, batch, abandon_on_cancel=True)
+        except Exception as error:  # older exporters let those of their HTTP client out
+            traces, reason = len(batch), repr(error)
         if reason:
             self.failed += traces
             self._complain(reason)

@@ -23,11 +23,14 @@ class Collector:
     def __init__(self) -> None:
         self.batches: list[list[JoinRecord]] = []
         self.reason = ""
+        self.fault: Exception | None = None
         self.open = threading.Event()
         self.open.set()
 
     def send(self, joins: Sequence[JoinRecord]) -> tuple[int, str]:
         self.open.wait(10)
+        if self.fault is not None:
+            raise self.fault
         self.batches.append(list(joins))
         return len(joins), self.reason
 
@@ -123,6 +126,21 @@ async def test_a_collector_that_refuses_is_told_of_rarely_and_asked_again(
         await until(lambda: sender.sent == 1)
         nursery.cancel_scope.cancel()
     assert (sender.sent, sender.failed, sender.dropped) == (1, 3, 0)
+
+
+async def test_a_fault_of_the_library_ends_nothing(
+    sender: Sender, collector: Collector, services: Services, make_join: MakeJoin
+) -> None:
+    collector.fault = ConnectionError("refused")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sender.run)
+        sender.take(make_join())
+        await until(lambda: sender.failed == 1)
+        assert [fields["reason"] for _, fields in services.warned] == ["ConnectionError('refused')"]
+        collector.fault = None
+        sender.take(make_join())
+        await until(lambda: sender.sent == 1)
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_waits_at_the_end_is_sent(
