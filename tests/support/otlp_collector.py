@@ -47,7 +47,6 @@ class OtlpCollector:
 
     def __init__(self) -> None:
         self.status = 200
-        self.delay = 0.0
         self.spans: list[Span] = []
         self.requests: list[dict[str, str]] = []
         """The headers of each."""
@@ -58,7 +57,6 @@ class OtlpCollector:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                time.sleep(collector.delay)
                 assert self.path == "/v1/traces"
                 collector.requests.append({name.lower(): value for name, value in self.headers.items()})
                 if collector.status == 200:
