@@ -13,7 +13,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from support.lab import Host, Lab
+from support.server import Json, Server, merge, running_server
 
 SERVER, SERVER_6 = "203.0.113.2", "2001:db8:1::2"
 BORDER, CLOUD, DESK = "203.0.113.18", "10.1.0.2", "10.1.1.2"
@@ -40,6 +45,17 @@ class Internet(Lab):
         except BaseException:
             self.__exit__(None, None, None)
             raise
+
+    @contextmanager
+    def running_server(self, folder: Path, **tables: Json) -> Iterator[Server]:
+        """A server on its host, for pages from anywhere, by HTTP."""
+        listen, media = f"{SERVER}:8585", {"addresses": [{"bind": SERVER}]}
+        config = {
+            "server": {"listen": listen, "url": f"http://{listen}", "cors_origins": ["*"]},
+            "plugins": {"transport_udp": media, "transport_tcp": media},
+        }
+        with running_server(folder, within=self.server.entered, **merge(config, tables)) as server:
+            yield server
 
     def _build(self) -> None:
         middle = self.host("internet")

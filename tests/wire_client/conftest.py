@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support.internet import Internet
 from support.server import Server, running_server
 from support.wire_client import Harness, WireCall, wire_call
 
@@ -17,6 +18,12 @@ def harness() -> Iterator[Harness]:
     harness = Harness()
     yield harness
     harness.stop()
+
+
+@pytest.fixture(scope="module")
+def internet() -> Iterator[Internet]:
+    with Internet() as internet:
+        yield internet
 
 
 @pytest.fixture(scope="module")

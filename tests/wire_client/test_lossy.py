@@ -8,20 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from support.internet import SERVER, Internet
-from support.server import Server, running_server
+from support.internet import Internet
+from support.server import Server
 from support.wire_client import Harness, Wire, wire_call
 
 pytestmark = pytest.mark.wire
 
 WINDOW = 15
 """Seconds that are watched."""
-
-
-@pytest.fixture(scope="module")
-def internet() -> Iterator[Internet]:
-    with Internet() as internet:
-        yield internet
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +28,7 @@ def harness(internet: Internet) -> Iterator[Harness]:
 
 @pytest.fixture
 def server(internet: Internet, tmp_path: Path) -> Iterator[Server]:
-    media = {"addresses": [{"bind": SERVER}]}
-    listen = f"{SERVER}:8585"
-    with running_server(
-        tmp_path,
-        within=internet.server.entered,
-        server={"listen": listen, "url": f"http://{listen}", "cors_origins": ["*"]},
-        plugins={"transport_udp": media, "transport_tcp": media},
-    ) as server:
+    with internet.running_server(tmp_path) as server:
         yield server
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.internet import GATE, NAT_PORTS, OTHER_NAT_PORTS, SERVER, Internet
-from support.server import Server, running_server
+from support.internet import GATE, NAT_PORTS, OTHER_NAT_PORTS, Internet
+from support.server import Server
 from support.wire_client import PATIENCE, Harness, Wire, WireCall, wire_call
 
 pytestmark = pytest.mark.wire
@@ -19,12 +19,6 @@ GAP = 3.0
 
 AFTERWARDS = 1.5
 """Seconds watched after the server has found everybody at the new ports."""
-
-
-@pytest.fixture(scope="module")
-def internet() -> Iterator[Internet]:
-    with Internet() as internet:
-        yield internet
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +34,8 @@ def harness(internet: Internet) -> Iterator[Harness]:
 )
 def server(internet: Internet, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     shared, mode = request.param
-    media = {"addresses": [{"bind": SERVER}]}
-    listen = f"{SERVER}:8585"
-    with running_server(
-        tmp_path,
-        within=internet.server.entered,
-        server={"listen": listen, "url": f"http://{listen}", "cors_origins": ["*"]},
-        plugins={"transport_udp": media | {"shared": shared}, "transport_tcp": media},
-        ice={"mode": mode},
-    ) as server:
+    plugins = {"transport_udp": {"shared": shared}}
+    with internet.running_server(tmp_path, plugins=plugins, ice={"mode": mode}) as server:
         yield server
 
 
