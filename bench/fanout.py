@@ -12,10 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
+import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any, cast
 
 from floor import floor
 from traffic import FIRST_SSRC, KEY, Traffic, arguments, chosen
@@ -25,9 +29,12 @@ from sft.forwarding.engine import PythonEngine
 from sft.forwarding.loop import receive
 from sft.forwarding.table import Table
 from sft.model import Drops, ParticipantId, SrtpParameters
-from sft.plugin import Engine
+from sft.plugin import Engine, OnReadable, Services
+from sft_transport_udp.base import UdpBase
 
 LOW, HIGH = 1, 2
+QUIET_SECONDS = 1.0
+
 MakeEngine = Callable[[Drops], Engine]
 KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", inbound=KEY, outbound=KEY)
 
@@ -84,6 +91,40 @@ def fanout(traffic: Traffic, make_engine: MakeEngine) -> Call:
     return call
 
 
+class Watched:
+    """What a :class:`ReadingEngine` reads by itself, of one worker."""
+
+    def __init__(self) -> None:
+        self.epoll = select.epoll()
+        self.readers: dict[int, OnReadable] = {}
+
+    def watch(self, fd: int, on_readable: OnReadable) -> None:
+        self.epoll.register(fd, select.EPOLLIN)
+        self.readers[fd] = on_readable
+
+
+def read_by_engine(traffic: Traffic, make_engine: MakeEngine) -> Call:
+    """Have the engine wait, read and forward until the traffic ends."""
+    call, watched = Call(traffic, make_engine), Watched()
+    engine: Any = call.engine
+    for endpoint, base, address in zip(call.endpoints, traffic.bases, traffic.addresses, strict=True):
+        own = UdpBase(base.socket, engine.receiver(endpoint), call.drops, {address: None})
+        own.watch(cast(Services, watched))
+    other, _silent = socket.socketpair()  # in place of trio's
+    wait = engine.waiter(watched.epoll.fileno(), other.fileno(), watched.readers, time.monotonic, print)
+    traffic.start()
+    last = now = time.monotonic()
+    while now < last + QUIET_SECONDS:
+        wait(max(0.0, min(call.deadline - now, QUIET_SECONDS)))
+        now = time.monotonic()
+        if (count := sum(endpoint.packets for endpoint in call.endpoints)) > traffic.packets_in:
+            traffic.packets_in, last = count, now
+        if now >= call.deadline:
+            call.deadline = float("inf")
+            call.table.tick(now)
+    return call
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -96,10 +137,10 @@ def main() -> None:
         with Traffic(shape, options.seconds) as traffic:
             floors.append(floor(traffic, srtp))
     products = []
-    for name, make_engine in engines().items():
+    for name, run in engines().items():
         with Traffic(shape, options.seconds) as traffic:
             started = time.process_time()
-            call = fanout(traffic, make_engine)
+            call = run(traffic)
             result = traffic.report(f"sft.forwarding, {name} engine", time.process_time() - started)
         for one in floors:
             result[f"times {one['name']}"] = round(result["us_per_packet_in"] / one["us_per_packet_in"], 2)
@@ -112,11 +153,13 @@ def main() -> None:
         print(result)
 
 
-def engines() -> dict[str, MakeEngine]:
-    """Those that are here: the native one has to be compiled."""
-    found: dict[str, MakeEngine] = {"python": PythonEngine}
+def engines() -> dict[str, Callable[[Traffic], Call]]:
+    """Those that are here: the native one has to be compiled. It also shows what its way out alone brings."""
+    found: dict[str, Callable[[Traffic], Call]] = {"python": partial(fanout, make_engine=PythonEngine)}
     if find_spec("sft_engine_native"):
-        found["native"] = import_module("sft_engine_native").NativeEngine
+        native = import_module("sft_engine_native").NativeEngine
+        found["native, read in Python"] = partial(fanout, make_engine=native)
+        found["native"] = partial(read_by_engine, make_engine=native)
     return found
 
 

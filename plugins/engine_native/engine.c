@@ -200,7 +200,7 @@ static void forward(struct engine *engine, const struct slot *slot, uint32_t csr
 		engine->failed++;
 	else if (outlet->fd < 0)
 		hand_over(outlet->handle, out, length);
-	else if (engine->at_once && !outlet->waiting)
+	else if (engine->at_once)
 		send_one(engine, outlet, out, length);
 	else
 		enqueue(engine, outlet, out, length);

@@ -40,7 +40,7 @@ typedef int (*protect_function)(void *srtp, void *packet, int *length);
 struct engine {
 	protect_function protect;
 	struct outlet *first, *last; /* those with packets that wait */
-	int at_once; /* send each packet alone, unless others wait before it */
+	int at_once; /* nothing waits, each packet leaves alone */
 	/* What went no further since the caller last looked: packets in, and packets out. */
 	uint32_t too_large;
 	uint32_t blocked;

@@ -209,23 +209,15 @@ static int count_arrival(struct reader *reader, const struct state *state, int l
 	       set_integer(endpoint, of_endpoint[ENDPOINT_OCTETS], state->all_octets + length);
 }
 
-/* For the next transport-wide feedback. 1: Python was called, to see that there is one. */
+/* For the next transport-wide feedback. loop.py sees to it that there is one (wake_soon); not needed here: as long as
+ * a source is alive its table has a round of housekeeping due within the period. */
 static int note_transport(struct reader *reader, unsigned number, PyObject *now)
 {
-	int first = PyList_GET_SIZE(reader->pending) == 0;
 	PyObject *entry = Py_BuildValue("(IO)", number, now);
 	int failed = !entry || PyList_Append(reader->pending, entry);
 
 	Py_XDECREF(entry);
-	if (failed)
-		return -1;
-	if (first) {
-		PyObject *done = PyObject_CallMethod(*member(reader->endpoint, of_endpoint[TABLE]), "wake_soon", "O", now);
-		if (!done)
-			return -1;
-		Py_DECREF(done);
-	}
-	return 0;
+	return failed ? -1 : 0;
 }
 
 /* RFC 3550 appendix A.8, as for each packet in order. */

@@ -158,11 +158,10 @@ int read_socket(struct reader *self, double now)
 		return -1;
 	for (int i = 0; i < count; i++) {
 		int result = read_one(self, i, now, python_now);
+		int closed = result > 0 ? is_closed(self) : 0; /* by what it just received */
 
-		if (result > 0 && is_closed(self)) /* by what it just received */
-			i = count;
-		called |= result;
-		if (result < 0)
+		called |= result | closed;
+		if (called < 0 || closed)
 			break;
 	}
 	Py_DECREF(python_now);
