@@ -68,7 +68,7 @@ class Server:
         modules: Sequence[str] = (),
         *,
         shared: bool = False,
-        segments: bool = False,
+        segments: bool = True,
     ) -> None:
         listen, operator = _free_tcp_port(), _free_tcp_port()
         self.address = "127.0.0.1", listen

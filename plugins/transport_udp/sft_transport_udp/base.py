@@ -8,7 +8,7 @@ from typing import Any
 
 from sft.model import Address, Drop, Drops
 from sft.plugin import Receive, Services
-from sft_transport_udp.outbox import Outbox, Turn
+from sft_transport_udp.segments import Segments
 from sft_transport_udp.sockets import kernel_drops
 from sft_transport_udp.strangers import Strangers
 
@@ -28,12 +28,12 @@ NAT binding, and a forgotten one is proven again by its next check."""
 
 
 class UdpBase:
-    """Implements :class:`sft.plugin.Base`. ``receive`` takes what comes, but of strangers only so much."""
+    """Implements :class:`sft.plugin.SegmentsBase`. ``receive`` takes what comes, but of strangers only so
+    much."""
 
     __slots__ = (
         "_busy_until",
         "_drops",
-        "_outbox",
         "_receive",
         "_recvfrom",
         "_socket",
@@ -42,6 +42,7 @@ class UdpBase:
         "fd",
         "proven",
         "send",
+        "send_segments",
     )
 
     def __init__(
@@ -50,15 +51,14 @@ class UdpBase:
         receive: Receive,
         drops: Drops,
         proven: dict[Address, Any] | None = None,
-        turn: Turn | None = None,
+        *,
+        segments: bool = False,
     ) -> None:
         """``proven``: where that is known; None: what ``receive`` says (:class:`sft.plugin.Receive`).
-        ``turn``: it is sent at its end; None: at once."""
+        ``segments``: it may send several datagrams by one system call."""
         self.fd: int = bound.fileno()
-        self._outbox = None if turn is None else Outbox(bound, drops, turn.add)
-        self.send: Callable[[bytes, Address], object] = (
-            bound.sendto if self._outbox is None else self._outbox.send
-        )
+        self.send: Callable[[bytes, Address], object] = bound.sendto
+        self.send_segments = Segments(bound).send if segments else None
         self.closed = False
         self._socket = bound
         self._recvfrom = bound.recvfrom
@@ -110,6 +110,4 @@ class UdpBase:
 
     def close(self) -> None:
         self.closed = True
-        if self._outbox is not None:
-            self._outbox.flush()
         self._socket.close()

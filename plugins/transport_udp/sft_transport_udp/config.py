@@ -35,14 +35,14 @@ class UdpConfig(PortsConfig):
     receive_buffer: bytes the kernel may hold per socket until they are read; `"auto"`: 212992, with `shared`
         4194304; 0: the system's default
     send_buffer: bytes the kernel may hold per socket until they are sent; 0: the system's default
-    segments: `true`: send at the end of the loop's turn, 4 ms later at most, and packets of one size to one
-        address by one system call (`UDP_SEGMENT`, Linux 4.18): less CPU, the more packets the less
+    segments: packets of one size to one address may leave by one system call (`UDP_SEGMENT`, Linux 4.18); the
+        Python engine does so when there is much to do, and waits 4 ms at most to have several
     dscp: code point that outgoing packets are marked with (RFC 8837), such as 34 (AF41); 0: none
     """
 
     receive_buffer: Size = attrs.field(default="auto", validator=_is_size)
     send_buffer: int = attrs.field(default=212992, validator=ge(0))
-    segments: bool = False
+    segments: bool = True
     dscp: int = attrs.field(default=0, validator=and_(ge(0), le(63)))
 
     @property

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sft.plugin import Finding, Receive, Services, TransportStats
 from sft_transport_udp.base import UdpBase
 from sft_transport_udp.config import UdpConfig
-from sft_transport_udp.outbox import make_turn
 from sft_transport_udp.overflows import Overflows
 from sft_transport_udp.ports import UdpPorts
+from sft_transport_udp.segments import find_segments
 from sft_transport_udp.transport import UdpTransport
 
 
@@ -19,14 +19,14 @@ class UdpFactory:
     def __init__(self, config: UdpConfig, services: Services) -> None:
         self._services = services
         self._ports = UdpPorts(config, services)
-        self._turn = make_turn(config.segments, services)
+        self._segments = find_segments(config.segments, services)
         self._open: set[UdpTransport] = set()
         self._drops_of_closed = 0
         self._overflows = Overflows()
 
     def open(self, receive: Receive) -> UdpTransport:
         port, sockets = self._ports.take()
-        bases = [UdpBase(bound, receive, self._services.drops, turn=self._turn) for bound in sockets]
+        bases = [UdpBase(bound, receive, self._services.drops, segments=self._segments) for bound in sockets]
         candidates = self._ports.candidates(port)
         ends = self._ports.ends(bases, candidates)
         transport = UdpTransport(port, candidates, ends, self._services, self._on_close)

@@ -14,9 +14,9 @@ from sft.model import Address, Candidate, Drop
 from sft.plugin import Base, Finding, PortsExhausted, Receive, Services, TransportStats
 from sft_transport_udp.base import MAX_ADDRESSES, UdpBase
 from sft_transport_udp.config import UdpConfig
-from sft_transport_udp.outbox import make_turn
 from sft_transport_udp.overflows import Overflows
 from sft_transport_udp.ports import UdpPorts
+from sft_transport_udp.segments import find_segments
 
 
 class SharedUdpTransport:
@@ -95,7 +95,7 @@ class SharedUdpFactory:
     def __init__(self, config: UdpConfig, services: Services) -> None:
         self._services = services
         self._ports = UdpPorts(config, services)
-        self._turn = make_turn(config.segments, services)
+        self._segments = find_segments(config.segments, services)
         self._capacity = config.capacity if self._ports.pool.ports else 0
         self._transports: dict[Receive, SharedUdpTransport] = {}
         self._bases: list[UdpBase] = []
@@ -137,7 +137,7 @@ class SharedUdpFactory:
         self._candidates = self._ports.candidates(port)
         for bound in sockets:
             table = AddressTable(self._transports, self._services)
-            base = UdpBase(bound, table.receive, self._services.drops, table.owners, self._turn)
+            base = UdpBase(bound, table.receive, self._services.drops, table.owners, segments=self._segments)
             self._bases.append(base)
             base.watch(self._services)
         self._ends = self._ports.ends(self._bases, self._candidates)
