@@ -200,9 +200,9 @@ static int read_source(struct state *state, const uint8_t *packet, double now)
 	return source_get(source, WATCHED) == Py_False;
 }
 
-static int count_arrival(struct reader *reader, const struct state *state, int length, PyObject *now)
+static int count_arrival(struct peer *peer, const struct state *state, int length, PyObject *now)
 {
-	PyObject *endpoint = reader->endpoint;
+	PyObject *endpoint = peer->endpoint;
 
 	return set(member(endpoint, of_endpoint[LAST_ALIVE]), Py_NewRef(now)) ||
 	       set_integer(endpoint, of_endpoint[ENDPOINT_PACKETS], state->all_packets + 1) ||
@@ -211,10 +211,10 @@ static int count_arrival(struct reader *reader, const struct state *state, int l
 
 /* For the next transport-wide feedback. loop.py sees to it that there is one (wake_soon); not needed here: as long as
  * a source is alive its table has a round of housekeeping due within the period. */
-static int note_transport(struct reader *reader, unsigned number, PyObject *now)
+static int note_transport(struct peer *peer, unsigned number, PyObject *now)
 {
 	PyObject *entry = Py_BuildValue("(IO)", number, now);
-	int failed = !entry || PyList_Append(reader->pending, entry);
+	int failed = !entry || PyList_Append(peer->pending, entry);
 
 	Py_XDECREF(entry);
 	return failed ? -1 : 0;
@@ -287,14 +287,14 @@ static int forward_packet(struct reader *reader, const struct state *state, uint
 	return 0;
 }
 
-static int change_all(struct reader *reader, struct state *state, uint8_t *packet, int length, double now,
-                      PyObject *python_now)
+static int change_all(struct reader *reader, struct peer *peer, struct state *state, uint8_t *packet, int length,
+                      double now, PyObject *python_now)
 {
 	PyObject *source = state->source;
 	int transport = state->header.transport;
 	unsigned transport_number = transport < 0 ? 0 : packet[transport] << 8 | packet[transport + 1];
 
-	if (count_arrival(reader, state, length, python_now) || number_packet(state) ||
+	if (count_arrival(peer, state, length, python_now) || number_packet(state) ||
 	    keep_statistics(state, now, python_now))
 		return -1;
 	if (state->is_audio && (set_integer(source, of_source[LEVEL], state->level) ||
@@ -303,13 +303,14 @@ static int change_all(struct reader *reader, struct state *state, uint8_t *packe
 	if (state->drops ? drop_packet(reader, state)
 	                 : forward_packet(reader, state, packet, length, now, python_now))
 		return -1;
-	return transport >= 0 ? note_transport(reader, transport_number, python_now) : 0;
+	return transport >= 0 ? note_transport(peer, transport_number, python_now) : 0;
 }
 
-int take_packet(struct reader *reader, uint8_t *packet, int length, double now, PyObject *python_now)
+int take_packet(struct reader *reader, struct peer *peer, uint8_t *packet, int length, double now,
+                PyObject *python_now)
 {
 	struct state state = { 0 };
-	PyObject *endpoint = reader->endpoint, *ssrc;
+	PyObject *endpoint = peer->endpoint, *ssrc;
 	uint32_t word;
 
 	state.table = *member(endpoint, of_endpoint[TABLE]);
@@ -322,7 +323,7 @@ int take_packet(struct reader *reader, uint8_t *packet, int length, double now, 
 	memcpy(&word, packet + 8, 4);
 	if (!(ssrc = PyLong_FromUnsignedLong(ntohl(word))))
 		return -1;
-	state.source = PyDict_GetItemWithError(reader->sources, ssrc);
+	state.source = PyDict_GetItemWithError(peer->sources, ssrc);
 	Py_DECREF(ssrc);
 	if (!state.source)
 		return PyErr_Occurred() ? -1 : 0;
@@ -331,7 +332,7 @@ int take_packet(struct reader *reader, uint8_t *packet, int length, double now, 
 	/* Whom a packet is handed over to, over TCP, is Python's; it may let go of anything. */
 	Py_INCREF(state.source);
 	Py_INCREF(state.route);
-	int failed = change_all(reader, &state, packet, length, now, python_now);
+	int failed = change_all(reader, peer, &state, packet, length, now, python_now);
 	Py_DECREF(state.route);
 	Py_DECREF(state.source);
 	return failed ? -1 : 1;

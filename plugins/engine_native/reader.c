@@ -1,4 +1,4 @@
-/* A socket: what comes from its peer's proven address and is media is unprotected and taken here; all else goes
+/* A socket: what comes from an address that is proven to be a peer's and is media is unprotected and taken here; all else goes
  * the transport's ordinary way, one by one, as if Python had read it.
  */
 #include "way_in.h"
@@ -62,52 +62,24 @@ static int is_closed(struct reader *self)
 	return answer;
 }
 
-/* The transport's way. Who has been proven now is known by its bytes from here on. */
+/* The transport's way. */
 static int read_ordinarily(struct reader *self, const uint8_t *data, int length,
                            const struct sockaddr_storage *from, socklen_t from_length, PyObject *now)
 {
 	PyObject *address = python_address(from);
 	PyObject *done =
 		address ? PyObject_CallMethod(self->base, "take", "y#OO", data, (Py_ssize_t)length, address, now) : NULL;
-	int proven = done ? PyDict_Contains(self->proven, address) : -1;
+	int failed = !done || meet_peer(self, address, from, from_length) < 0;
 
 	Py_XDECREF(done);
-	if (proven > 0) {
-		Py_XSETREF(self->address, Py_NewRef(address));
-		memcpy(&self->from, from, from_length);
-		self->from_length = from_length;
-	}
 	Py_XDECREF(address);
-	return proven < 0 ? -1 : 1;
-}
-
-static int is_from_peer(struct reader *self, const struct sockaddr_storage *from, socklen_t from_length)
-{
-	return self->address && from_length == self->from_length && !memcmp(from, &self->from, from_length) &&
-	       PyDict_Contains(self->proven, self->address) == 1;
+	return failed ? -1 : 1;
 }
 
 static int is_rtp(const uint8_t *data, int length) /* RFC 7983, RFC 5761 section 4 */
 {
 	return length > 1 && length <= MAX_DATAGRAM && data[0] >= 128 && data[0] <= 191 &&
 	       !(data[1] >= 192 && data[1] <= 223);
-}
-
-/* The endpoint's keys, if it has some: 1. */
-static int find_keys(struct reader *self)
-{
-	PyObject *inbound = *(PyObject **)((char *)self->endpoint + endpoint_inbound);
-
-	if (inbound == self->inbound)
-		return inbound != Py_None;
-	PyObject *address = inbound == Py_None ? PyLong_FromLong(0)
-	                                       : PyObject_CallMethod(self->owner, "session_of", "O", inbound);
-	if (!address)
-		return -1;
-	self->srtp = PyLong_AsVoidPtr(address);
-	Py_DECREF(address);
-	Py_XSETREF(self->inbound, Py_NewRef(inbound));
-	return inbound != Py_None;
 }
 
 static int call_owner(PyObject *done)
@@ -117,32 +89,35 @@ static int call_owner(PyObject *done)
 }
 
 /* 1: Python was called; -1: an exception */
-static int read_rtp(struct reader *self, uint8_t *data, int length, double now, PyObject *python_now)
+static int read_rtp(struct reader *self, struct peer *peer, uint8_t *data, int length, double now,
+                    PyObject *python_now)
 {
-	int status = functions.unprotect(self->srtp, data, &length);
+	int status = functions.unprotect(peer->srtp, data, &length);
 
 	if (status)
 		return call_owner(PyObject_CallMethod(self->owner, "refused", "i", status));
-	int taken = take_packet(self, data, length, now, python_now);
+	int taken = take_packet(self, peer, data, length, now, python_now);
 	if (taken)
 		return taken < 0 ? -1 : 0;
-	return call_owner(PyObject_CallMethod(self->owner, "take_rare", "Oy#O", self->endpoint, data,
+	return call_owner(PyObject_CallMethod(self->owner, "take_rare", "Oy#O", peer->endpoint, data,
 	                                      (Py_ssize_t)length, python_now));
 }
 
 static int read_one(struct reader *self, int index, double now, PyObject *python_now)
 {
 	uint8_t *data = memory[index] + ROOM_BEFORE;
-	int length = messages[index].msg_len, keys = 0;
+	int length = messages[index].msg_len, keys = 0, result;
 	socklen_t from_length = messages[index].msg_hdr.msg_namelen;
+	struct peer *peer = is_rtp(data, length) ? find_peer(self, &senders[index], from_length) : NULL;
 
-	if (is_rtp(data, length) && is_from_peer(self, &senders[index], from_length))
-		keys = find_keys(self);
-	if (keys < 0)
+	if (PyErr_Occurred() || (peer && (keys = find_keys(self, peer)) < 0))
 		return -1;
-	if (keys)
-		return read_rtp(self, data, length, now, python_now);
-	return read_ordinarily(self, data, length, &senders[index], from_length, python_now);
+	if (!keys)
+		return read_ordinarily(self, data, length, &senders[index], from_length, python_now);
+	Py_INCREF(peer);
+	result = read_rtp(self, peer, data, length, now, python_now);
+	Py_DECREF(peer);
+	return result;
 }
 
 int read_socket(struct reader *self, double now)
@@ -182,28 +157,24 @@ int end_turn(struct engine *engine, PyObject *owner)
 
 static PyObject *reader_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-	static char *names[] = { "engine", "owner", "endpoint", "base", NULL };
-	PyObject *engine, *owner, *endpoint, *base, *transport = NULL, *fd = NULL;
+	static char *names[] = { "engine", "owner", "base", "endpoint_of", NULL };
+	PyObject *engine, *owner, *base, *endpoint_of, *fd;
 	struct reader *self;
 
-	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOO", names, &engine, &owner, &endpoint, &base) ||
+	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOO", names, &engine, &owner, &base, &endpoint_of) ||
 	    !(self = (struct reader *)type->tp_alloc(type, 0)))
 		return NULL;
 	self->engine = PyLong_AsVoidPtr(engine);
 	self->owner = Py_NewRef(owner);
-	self->endpoint = Py_NewRef(endpoint);
 	self->base = Py_NewRef(base);
+	self->endpoint_of = Py_NewRef(endpoint_of);
 	self->proven = PyObject_GetAttrString(base, "proven");
-	self->sources = PyObject_GetAttrString(endpoint, "sources");
-	transport = PyObject_GetAttrString(endpoint, "transport");
-	self->pending = transport ? PyObject_GetAttrString(transport, "pending") : NULL;
+	self->peers = PyDict_New();
 	fd = PyObject_GetAttrString(base, "fd");
 	self->fd = fd ? (int)PyLong_AsLong(fd) : -1;
-	Py_XDECREF(transport);
 	Py_XDECREF(fd);
-	if (!PyErr_Occurred() && !(PyDict_CheckExact(self->proven) && PyDict_CheckExact(self->sources) &&
-	                           PyList_CheckExact(self->pending)))
-		PyErr_SetString(PyExc_TypeError, "other tables than known");
+	if (!PyErr_Occurred() && !PyDict_CheckExact(self->proven))
+		PyErr_SetString(PyExc_TypeError, "proven is no dictionary");
 	if (PyErr_Occurred())
 		Py_CLEAR(self);
 	return (PyObject *)self;
@@ -234,11 +205,9 @@ static int reader_traverse(struct reader *self, visitproc visit, void *arg)
 	Py_VISIT(self->owner);
 	Py_VISIT(self->base);
 	Py_VISIT(self->proven);
-	Py_VISIT(self->endpoint);
-	Py_VISIT(self->sources);
-	Py_VISIT(self->pending);
-	Py_VISIT(self->inbound);
-	Py_VISIT(self->address);
+	Py_VISIT(self->endpoint_of);
+	Py_VISIT(self->peers);
+	Py_VISIT(self->last);
 	return 0;
 }
 
@@ -246,11 +215,9 @@ static int reader_clear(struct reader *self)
 {
 	Py_CLEAR(self->base);
 	Py_CLEAR(self->proven);
-	Py_CLEAR(self->endpoint);
-	Py_CLEAR(self->sources);
-	Py_CLEAR(self->pending);
-	Py_CLEAR(self->inbound);
-	Py_CLEAR(self->address);
+	Py_CLEAR(self->endpoint_of);
+	Py_CLEAR(self->peers);
+	Py_CLEAR(self->last);
 	Py_CLEAR(self->owner);
 	return 0;
 }
@@ -267,7 +234,7 @@ PyTypeObject ReaderType = {
 	.tp_name = "sft_engine_native._way_in.Reader",
 	.tp_basicsize = sizeof(struct reader),
 	.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-	.tp_doc = "Reads the socket of a base for an endpoint; called with the time when it is readable.",
+	.tp_doc = "Reads the socket of a base; called with the time when it is readable.",
 	.tp_new = reader_new,
 	.tp_call = (ternaryfunc)reader_call,
 	.tp_traverse = (traverseproc)reader_traverse,

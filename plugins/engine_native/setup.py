@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-WAY_IN = ["way_in.c", "waiter.c", "reader.c", "packet.c", "header.c"]
+WAY_IN = ["way_in.c", "waiter.c", "reader.c", "peer.c", "packet.c", "header.c"]
 
 setup(
     cffi_modules=["build_engine.py:builder"],

@@ -38,7 +38,7 @@ PyMODINIT_FUNC PyInit__way_in(void)
 {
 	PyObject *module = PyModule_Create(&definition);
 
-	if (!module || PyModule_AddType(module, &ReaderType) || PyModule_AddType(module, &WaiterType))
+	if (!module || PyType_Ready(&PeerType) || PyModule_AddType(module, &ReaderType) || PyModule_AddType(module, &WaiterType))
 		return NULL;
 	return module;
 }

@@ -131,7 +131,7 @@ class ReadableBase(Base, Protocol):
 
     @property
     def proven(self) -> dict[Address, Any]:
-        """By the addresses known to be the peer's; always the same dictionary."""
+        """By the addresses known to be a peer's; always the same dictionary."""
 
     @property
     def closed(self) -> bool: ...
@@ -287,9 +287,10 @@ class ReadingEngine(Engine, Protocol):
     ``sft.forwarding.loop``. It knows the insides of ``sft.forwarding``, so it fits one version of it."""
 
     def receiver(self, endpoint: Endpoint) -> Receive:
-        """In place of ``loop.receive`` for this endpoint. If it has a method ``reader(base)``, which gives an
-        ``on_readable`` for :meth:`Services.watch`, transports have it read their sockets
-        (:class:`ReadableBase`)."""
+        """In place of ``loop.receive`` for this endpoint. If it has a method ``reader(base, whose)``, which
+        gives an ``on_readable`` for :meth:`Services.watch`, transports have it read their sockets
+        (:class:`ReadableBase`). ``whose``: None, or of a shared port whose an address is, as
+        ``whose(base.proven[address])``; that value changes when the peer does."""
 
     def waiter(
         self,

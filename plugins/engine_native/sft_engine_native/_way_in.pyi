@@ -1,6 +1,7 @@
 """way_in.c, reader.c and waiter.c."""
 
 from collections.abc import Callable
+from typing import Any
 
 from sft.forwarding.endpoint import Endpoint
 from sft.model import Drop, MediaKind
@@ -22,7 +23,9 @@ def set_up(
 ) -> None: ...
 
 class Reader:
-    def __init__(self, engine: int, owner: NativeEngine, endpoint: Endpoint, base: ReadableBase) -> None: ...
+    def __init__(
+        self, engine: int, owner: NativeEngine, base: ReadableBase, endpoint_of: Callable[[Any], Endpoint]
+    ) -> None: ...
     def __call__(self, now: float, /) -> None: ...
 
 class Waiter:

@@ -233,8 +233,9 @@ class NativeEngine:
         offset = max(clock() - time.monotonic() for _ in range(100))
         return Waiter(self._address, self, epoll, loop, offset, watched, on_error)
 
-    def reader(self, endpoint: Endpoint, base: ReadableBase) -> OnReadable:
-        return Reader(self._address, self, endpoint, base)
+    def reader(self, base: ReadableBase, endpoint_of: Callable[[Any], Endpoint]) -> OnReadable:
+        """``endpoint_of``: whose an address is, by what ``base.proven`` has of it."""
+        return Reader(self._address, self, base, endpoint_of)
 
     def session_of(self, inbound: Inbound) -> int:
         """The address of its ``srtp_t``."""
@@ -262,8 +263,12 @@ class NativeReceive(partial[bool | None]):
 
     engine: NativeEngine
 
-    def reader(self, base: ReadableBase) -> OnReadable:
-        return self.engine.reader(self.args[0], base)
+    def reader(self, base: ReadableBase, whose: Callable[[Any], NativeReceive] | None) -> OnReadable:
+        def endpoint_of(proof: object) -> Endpoint:
+            endpoint: Endpoint = (self if whose is None else whose(proof)).args[0]
+            return endpoint
+
+        return self.engine.reader(base, endpoint_of)
 
 
 def _own(slot: EngineSlot) -> NativeSlot:

@@ -95,10 +95,18 @@ class UdpBase:
         elif self._receive(self, data, address, now) and address not in proven:
             self._remember(address)
 
-    def watch(self, services: Services) -> None:
-        """Have it read when it is readable; by the engine if that is a :class:`sft.plugin.ReadingEngine`."""
-        make_reader = getattr(self._receive, "reader", None)
-        services.watch(self.fd, self.on_readable if make_reader is None else make_reader(self))
+    def watch(
+        self,
+        services: Services,
+        receive: Receive | None = None,
+        whose: Callable[[Any], Receive] | None = None,
+    ) -> None:
+        """Have it read when it is readable; by the engine if that is a :class:`sft.plugin.ReadingEngine`.
+
+        Of a shared port: the ``receive`` of any peer, and what tells whose an address is by its value in
+        ``proven``."""
+        make_reader = getattr(receive or self._receive, "reader", None)
+        services.watch(self.fd, self.on_readable if make_reader is None else make_reader(self, whose))
 
     def _remember(self, address: Address) -> None:
         self.proven[address] = None

@@ -9,6 +9,7 @@ changes its address keeps its session.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from sft.model import Address, Candidate, Drop
 from sft.plugin import Base, Finding, PortsExhausted, Receive, Services, TransportStats
@@ -107,7 +108,7 @@ class SharedUdpFactory:
         if len(self._transports) >= self._capacity:
             raise PortsExhausted(f"all of {self._capacity} places at the UDP port are taken")
         if not self._bases:
-            self._bind()
+            self._bind(receive)
         transport = SharedUdpTransport(receive, self._candidates, self._ends, self._on_close)
         self._transports[receive] = transport
         return transport
@@ -132,14 +133,14 @@ class SharedUdpFactory:
             base.close()
         self._bases, self._ends = [], []
 
-    def _bind(self) -> None:
+    def _bind(self, first: Receive) -> None:
         port, sockets = self._ports.take()
         self._candidates = self._ports.candidates(port)
         for bound in sockets:
             table = AddressTable(self._transports, self._services)
             base = UdpBase(bound, table.receive, self._services.drops, table.owners, segments=self._segments)
             self._bases.append(base)
-            base.watch(self._services)
+            base.watch(self._services, first, attrgetter("receive"))
         self._ends = self._ports.ends(self._bases, self._candidates)
 
     def _on_close(self, transport: SharedUdpTransport) -> None:
