@@ -184,7 +184,9 @@ static int read_source(struct state *state, const uint8_t *packet, double now)
 	PyObject *source = state->source;
 	uint16_t sequence = packet[2] << 8 | packet[3];
 
-	if (Py_TYPE(source) != source_type || source_get(source, ALIVE) != Py_True)
+	if (Py_TYPE(source) != source_type || source_get(source, ALIVE) != Py_True ||
+	    !PyDict_CheckExact(source_get(source, SLOTS)) || !PySet_Check(source_get(source, LACKING)) ||
+	    !PyList_CheckExact(source_get(source, RING)))
 		return 0;
 	if (!read_numbering(state, sequence) || !get_integer(source_get(source, JITTER), &state->jitter) ||
 	    !get_integer(source_get(source, TRANSIT), &state->transit) ||

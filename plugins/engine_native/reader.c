@@ -18,6 +18,7 @@ enum {
 };
 _Static_assert((int)ROOM_BEFORE >= (int)SEND_TIME_ROOM && ROOM_BEFORE + READ <= STRIDE && STRIDE % 16 == 0, "room");
 
+/* Of the socket that is being read: a worker has one thread, and no reader runs inside another. */
 static _Alignas(16) uint8_t memory[DRAIN][STRIDE];
 static struct sockaddr_storage senders[DRAIN];
 static struct mmsghdr messages[DRAIN];

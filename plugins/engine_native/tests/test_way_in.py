@@ -428,6 +428,35 @@ def test_long_runs_of_packets_in_order_are_the_same_across_wraps(worlds: Worlds)
     worlds.compare()
 
 
+BLOCKS = [
+    b"\x30\5",
+    b"\x31ab\x30\5",
+    b"\x20a",
+    b"\x21ab",
+    b"\x22abc\x20a",
+    b"\x22abc\x22def",
+    b"\x31ab\x22abc\x31cd",
+    b"\x02abc\x31\0\1",
+    b"\x22abc\xf0\0\x31ab",
+    b"\0\0\x22abc\0",
+    b"\x22a",
+    b"\x9fabcdefghijklmnop",
+]
+"""Elements of wrong sizes, twice, behind the end, between padding, cut off, and unknown."""
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=bytes.hex)
+def test_any_block_of_extensions_is_read_alike(worlds: Worlds, block: bytes) -> None:
+    worlds.send_packet(HIGH, elements=b"\x31\0\0" + KEYFRAME + b"\x40h")
+    worlds.send_packet(AUDIO, level=20)
+    for number in range(4):
+        worlds.send_packet(HIGH, elements=block)
+        worlds.send_packet(AUDIO, level=20, elements=block)
+        worlds.now += 0.001 * number
+        worlds.read()
+    worlds.compare()
+
+
 def test_media_of_a_stranger_is_taken_up_to_the_limit(worlds: Worlds) -> None:
     for _ in range(600):
         worlds.send(worlds.protect(worlds.packet(HIGH)), strange=True)
