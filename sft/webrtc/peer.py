@@ -158,6 +158,9 @@ class Peer:
         proven = False
         if kind is Kind.STUN:
             proven = self._ice.receive_untrusted(base, data, address, now)
+            if self._sctp is not None and self._ice.selected is self._selected and not self._ice.failed:
+                self._outbox += self._ice.datagrams()  # most checks are no news for the layers above
+                return proven
         elif kind is not Kind.DTLS:
             raise BadPacket(Drop.UNKNOWN_PROTOCOL if data else Drop.EMPTY, kind.name)
         elif not self._ice.is_validated(base, address):

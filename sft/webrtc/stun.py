@@ -151,9 +151,10 @@ def xor_address(address: Address, transaction: bytes) -> bytes:
     """The value of XOR-MAPPED-ADDRESS (RFC 8489 section 14.2). An IPv4-mapped IPv6 address, as a
     dual-stack socket reports it, is written as IPv4: the peer knows itself by that."""
     packed = _pack_host(address[0])
-    mask = _MAGIC + transaction
-    xored = bytes(a ^ b for a, b in zip(packed, mask, strict=False))
-    return b"\0" + (b"\1" if len(packed) == 4 else b"\2") + _U16.pack(address[1] ^ 0x2112) + xored
+    size = len(packed)
+    xored = int.from_bytes(packed, "big") ^ int.from_bytes((_MAGIC + transaction)[:size], "big")
+    family = b"\0\1" if size == 4 else b"\0\2"
+    return family + _U16.pack(address[1] ^ 0x2112) + xored.to_bytes(size, "big")
 
 
 @lru_cache(maxsize=4096)
