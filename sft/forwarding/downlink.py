@@ -71,7 +71,9 @@ class Downlink:
     __slots__ = (
         "_above",
         "_drains",
+        "_expected",
         "_history",
+        "_lost",
         "_queue",
         "_reports",
         "_shortest",
@@ -94,7 +96,8 @@ class Downlink:
         self._told = 0  # how often
         self._above: tuple[float, int, int] | None = None  # since when more is sent; the estimate, _told
         self._history: deque[tuple[float, int]] = deque(maxlen=KEPT)  # of REMB
-        self._reports: deque[tuple[float, int, int]] = deque(maxlen=KEPT)  # (when, expected, lost)
+        self._reports: deque[tuple[float, int, int]] = deque()  # (when, expected, lost), KEPT at most
+        self._expected = self._lost = 0  # their sums
         self._shortest = float("inf")
         self._drains = False
         self._queue = 0.0  # the smaller of the last two round trips, above the shortest
@@ -110,7 +113,11 @@ class Downlink:
     def take_loss(self, expected: int, lost: int, now: float) -> None:
         """Of ``expected`` packets that went out, so many did not arrive."""
         if expected:
+            if len(self._reports) == KEPT:
+                self._forget_report()
             self._reports.append((now, expected, lost))
+            self._expected += expected
+            self._lost += lost
 
     def take_round_trip(self, seconds: float) -> None:
         before, self._trip = self._trip, seconds
@@ -121,14 +128,19 @@ class Downlink:
     def forget_loss(self) -> None:
         """What was reported so far is no longer true."""
         self._reports.clear()
+        self._expected = self._lost = 0
 
     def loss(self, now: float) -> float:
         """The part of the packets that was lost lately."""
         reports = self._reports
         while reports and reports[0][0] < now - LOSS_WINDOW:
-            reports.popleft()
-        expected = sum(report[1] for report in reports)
-        return sum(report[2] for report in reports) / expected if expected >= LOSS_PACKETS else 0.0
+            self._forget_report()
+        return self._lost / self._expected if self._expected >= LOSS_PACKETS else 0.0
+
+    def _forget_report(self) -> None:
+        _, expected, lost = self._reports.popleft()
+        self._expected -= expected
+        self._lost -= lost
 
     def watch(self, sent: float, now: float) -> None:
         """Look whether the estimate grows while more than it is sent, as it does when all is well."""

@@ -18,6 +18,7 @@ from sft.forwarding.repair import IN_VAIN, RepeatBudget
 from sft.forwarding.slot import Slot
 from sft.forwarding.source import Source
 from sft.model import Address, Drops, MediaKind, ParticipantId, RandomBytes, SrtpParameters
+from sft.webrtc.rtcp import write_receiver_report
 from sft.webrtc.rtp import PAYLOAD_VIDEO
 from sft.webrtc.srtp import inbound_session
 from sft.webrtc.twcc import TransportRecorder
@@ -59,6 +60,7 @@ class Endpoint:
         "control",
         "downstream",
         "drops",
+        "empty_report",
         "engine",
         "inbound",
         "keyframes_asked",
@@ -138,6 +140,8 @@ class Endpoint:
         self._ssrcs: set[int] = {0}
         self.rtcp_ssrc = self._new_ssrc(random)
         """Sender SSRC of our RTCP, announced in the offer's ``video`` section."""
+        self.empty_report = write_receiver_report(self.rtcp_ssrc)
+        """What feedback goes out behind."""
         self.audio_slots = tuple(
             self._make_slot(MediaKind.AUDIO, 1 + index, random) for index in range(audio_slots)
         )

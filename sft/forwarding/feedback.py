@@ -14,6 +14,7 @@ from sft.webrtc import rtcp
 if TYPE_CHECKING:
     from sft.forwarding.endpoint import Endpoint
     from sft.forwarding.slot import Slot
+    from sft.forwarding.source import Source
     from sft.forwarding.table import Table
 
 REPORT_PERIOD = 1.0
@@ -22,12 +23,12 @@ REPORT_PERIOD = 1.0
 SLOTS_PER_COMPOUND = 12
 """Sender reports with their CNAMEs in one datagram: 72 bytes each, next to at most 31 report blocks."""
 
+SLOTS_IN_TURN = 4
+"""Sender reports to one participant at a time, new slots aside: with fourteen slots each has one every 3.5 s.
+They are for lip sync, which needs two to begin with and then few, and for round trips, for which one does."""
+
 OUTAGE = 4.0
 """Seconds without RTCP after which a receiver of video was cut off; it reports every second or so."""
-
-MAX_DELAY = 5.0
-"""Seconds by which a sender's report may differ from what the newest packet's arrival says; a report
-further off is nonsense, or from before the sender began anew."""
 
 
 def receive_rtcp_untrusted(endpoint: Endpoint, compound: bytes, now: float) -> None:
@@ -104,57 +105,52 @@ def report(endpoint: Endpoint, now: float, wall: float) -> None:
         return
     blocks = tuple(source.report_block(now) for source in endpoint.sources.values())
     measure_upstream(endpoint, table.counters, blocks)
-    active = [slot for slot in endpoint.slots.values() if slot.source is not None and slot.source.alive]
+    active = [
+        (slot, source)
+        for slot in endpoint.slots.values()
+        if (source := slot.source) is not None and source.alive
+    ]
     if not blocks and not active:
         return
-    compound = rtcp.write_receiver_report(endpoint.rtcp_ssrc, blocks)
+    if len(active) > SLOTS_IN_TURN:
+        active = _whose_turn_it_is(active)
+    ntp = rtcp.ntp_from_unix(wall)
+    reports = rtcp.write_receiver_report(endpoint.rtcp_ssrc, blocks)
     for start in range(0, len(active), SLOTS_PER_COMPOUND):
         if start:
-            _send(endpoint, compound)
-            compound = rtcp.write_receiver_report(endpoint.rtcp_ssrc)
+            _send(endpoint, reports)
+            reports = endpoint.empty_report
         some = active[start : start + SLOTS_PER_COMPOUND]
-        compound += b"".join(sender_report(slot, now, wall) for slot in some)
-        compound += rtcp.write_cnames([(slot.ssrc, slot.label) for slot in some])
-    _send(endpoint, compound)
+        written = [_sender_report(slot, source, now, wall, ntp) for slot, source in some]
+        reports = b"".join((reports, *written, rtcp.write_description([slot.named for slot, _ in some])))
+    _send(endpoint, reports)
 
 
-def sender_report(slot: Slot, now: float, wall: float) -> bytes:
-    """What the slot's RTP timestamp is at this moment of our clock (RFC 3550 section 6.4.1).
+def _whose_turn_it_is(active: list[tuple[Slot, Source]]) -> list[tuple[Slot, Source]]:
+    """All whose source is new, twice, and of the others those that have waited longest."""
+    active.sort(key=lambda pair: (pair[0].told > 1, pair[0].told_at))
+    new = sum([slot.told <= 1 for slot, _ in active])
+    return active[: max(SLOTS_IN_TURN, new)]
 
-    The sender's own report says which timestamp belongs to which moment of its clock; its participant's
-    clock offset says when that was by ours. Without a report the newest packet is taken to have had no
-    delay.
-    """
-    source = slot.source
-    if source is None:
-        return b""
-    rate = source.clock_rate
-    rtp = source.timestamp + int((now - source.arrival) * rate)
-    offset = source.endpoint.clock.offset
-    if source.report is not None and offset is not None:
-        since = wall - offset - rtcp.unix_from_ntp(source.report.ntp)
-        ahead = source.report.rtp + int(since * rate) - rtp & 0xFFFFFFFF
-        if ahead >= 0x80000000:
-            ahead -= 0x100000000
-        if abs(ahead) < MAX_DELAY * rate:
-            rtp += ahead
-    rtp += slot.attachments[-1].timestamp_offset
-    return rtcp.write_sender_report(slot.ssrc, rtcp.ntp_from_unix(wall), rtp, slot.packets, slot.octets)
+
+def _sender_report(slot: Slot, source: Source, now: float, wall: float, ntp: int) -> bytes:
+    """What the slot's RTP timestamp is at this moment of our clock (RFC 3550 section 6.4.1)."""
+    slot.told += 1
+    slot.told_at = now
+    timestamp = source.timestamp_at(now, wall) + slot.attachments[-1].timestamp_offset
+    return rtcp.write_sender_report(slot.ssrc, ntp, timestamp, slot.packets, slot.octets)
 
 
 def send_transport_feedback(endpoint: Endpoint) -> None:
     """Tell when its packets with a transport-wide number arrived, if any came since the last time."""
-    if not endpoint.transport.pending:
-        return
     media = next((source.ssrc for source in endpoint.layers.values()), 0)
-    packets = endpoint.transport.feedback(endpoint.rtcp_ssrc, media)
-    for packet in packets:
+    for packet in endpoint.transport.feedback(endpoint.rtcp_ssrc, media):
         send_feedback(endpoint, packet)
 
 
 def send_feedback(endpoint: Endpoint, packet: bytes) -> None:
     """Send one feedback packet, behind an empty report: that needs no ``rtcp-rsize`` (RFC 5506)."""
-    _send(endpoint, rtcp.write_receiver_report(endpoint.rtcp_ssrc) + packet)
+    _send(endpoint, endpoint.empty_report + packet)
 
 
 def _send(endpoint: Endpoint, compound: bytes) -> None:

@@ -50,13 +50,16 @@ def take_downstream(
 ) -> None:
     """The participant's reports on its slots came; ``ntp``: now, 32.32 fixed point."""
     losses, jitters, trips, new_trips = [], [], [], []
+    all_expected = all_lost = 0
     for block in blocks:
         slot = endpoint.slots.get(block.ssrc)
         if slot is None:
             continue
         before = slot.reported
         expected, lost = slot.take_report(block)
-        endpoint.budget.downlink.take_loss(expected, lost, now)
+        if expected:
+            all_expected += expected
+            all_lost += lost
         jitter = block.jitter / CLOCK_RATES[slot.kind]
         if slot.source is not None and jitter <= MAX_SECONDS:
             losses.append(block.fraction / 256)
@@ -70,6 +73,7 @@ def take_downstream(
                 if before is not None and before.lsr != block.lsr:
                     new_trips.append(trip)
     _keep(endpoint.downstream, losses, jitters)
+    endpoint.budget.downlink.take_loss(all_expected, all_lost, now)
     if trips:
         endpoint.round_trip = min(trips)
         counters.round_trip.observe(endpoint.round_trip)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sft.forwarding.source import CLOCK_RATES, Source, Stored
 from sft.model import MediaKind
+from sft.webrtc.rtcp import cname_chunk
 
 if TYPE_CHECKING:
     from sft.forwarding.endpoint import Endpoint
@@ -75,6 +76,7 @@ class Slot:
         "lost",
         "mid",
         "nacked",
+        "named",
         "pending",
         "quality",
         "receiver",
@@ -84,6 +86,8 @@ class Slot:
         "since",
         "source",
         "ssrc",
+        "told",
+        "told_at",
         "wanted",
     )
 
@@ -105,11 +109,16 @@ class Slot:
         self.ssrc = ssrc
         self.label = label
         """UUID text: CNAME, stream and track id at once (protocol section 3.4.3)."""
+        self.named = cname_chunk(ssrc, label)
+        """The same as it stands in reports."""
         self.engine_slot: EngineSlot | None = None
 
         self.source: Source | None = None
         self.since = 0.0
         """When the source was attached."""
+        self.told = 0
+        self.told_at = 0.0
+        """How many sender reports have gone out since then, and when the last did."""
         self.first_number = 0
         """The source's number the attachment began with."""
         self.attachments: deque[Attachment] = deque(maxlen=HISTORY)
@@ -146,6 +155,7 @@ class Slot:
         timestamp_offset = timestamp - source.timestamp & 0xFFFFFFFF
         self.source = source
         self.since = now
+        self.told = 0
         self.first_number = number
         self.attachments.append(Attachment(source, self._sequence + 1, sequence_offset, timestamp_offset))
         self._packets -= source.packets
@@ -177,10 +187,11 @@ class Slot:
         A block without news, because the slot is silent, begins anew. Losses at the end of what was sent
         show only when the slot is used again, and are old by then.
         """
-        before = self.reported
-        sent = self.packets - self.repeats
+        before, source = self.reported, self.source
+        sent = self._packets + (source.packets if source is not None else 0)
         self.lost = block.lost
-        self.reported = Reported(block.highest, block.lost, block.lsr, self.last_sequence, sent, fresh=True)
+        last = self.last_sequence
+        self.reported = Reported(block.highest, block.lost, block.lsr, last, sent, True)
         if before is None:
             return 0, 0
         expected = block.highest - before.highest & 0xFFFFFFFF
@@ -188,7 +199,7 @@ class Slot:
             self.reported = before._replace(fresh=False)
         if not before.fresh or not expected < MAX_EXPECTED:
             return 0, 0
-        missing = (self.last_sequence - before.sequence) - (sent - before.sent)
+        missing = (last - before.sequence) - (sent - before.sent)
         return expected, block.lost - before.lost - missing
 
     @property

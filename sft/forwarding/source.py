@@ -8,7 +8,7 @@ from sft.forwarding.rate import RateMeter
 from sft.forwarding.repair import Gaps
 from sft.forwarding.rewrite import Numbering
 from sft.model import MediaKind
-from sft.webrtc.rtcp import ReportBlock, SenderReport
+from sft.webrtc.rtcp import ReportBlock, SenderReport, unix_from_ntp
 
 if TYPE_CHECKING:
     from sft.forwarding.endpoint import Endpoint
@@ -21,6 +21,10 @@ RING_SIZES = {MediaKind.AUDIO: 64, MediaKind.VIDEO: 256}
 
 STREAMS = {"h": "high", "l": "low", "": "video"}
 """Names of video layers."""
+
+MAX_DELAY = 5.0
+"""Seconds by which a sender's report may differ from what the newest packet's arrival says; a report
+further off is nonsense, or from before the sender began anew."""
 
 Stored = tuple[int, bytes, float]
 """(number, packet, arrival)."""
@@ -176,6 +180,22 @@ class Source:
         """Let go of the packets of a source that has fallen silent; none from before is placed any more."""
         self.ring[:] = [None] * len(self.ring)
         self.numbering.close()
+
+    def timestamp_at(self, now: float, wall: float) -> int:
+        """The RTP timestamp at this moment, of any width; ``wall``: now in Unix seconds.
+
+        The sender's own report says which timestamp belongs to which moment of its clock; its participant's
+        clock offset says when that was by ours. Without a report the newest packet is taken to have had no
+        delay.
+        """
+        rate, report, offset = self.clock_rate, self.report, self.endpoint.clock.offset
+        timestamp = self.timestamp + int((now - self.arrival) * rate)
+        if report is not None and offset is not None:
+            since = wall - offset - unix_from_ntp(report.ntp)
+            ahead = (report.rtp + int(since * rate) - timestamp + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+            if abs(ahead) < MAX_DELAY * rate:
+                timestamp += ahead
+        return timestamp
 
     def report_block(self, now: float) -> ReportBlock:
         """Reception report since the last one (RFC 3550 section 6.4.1 and appendix A.3).

@@ -186,16 +186,21 @@ class Table:
         if now >= self._next_round - _EARLY:
             self._next_round = now + PERIOD
             self._find_silent(now)
+            self._answer(now)
             self._report(now)
         if now >= self._next_budget - _EARLY:
             self._next_budget = now + BUDGET_PERIOD
             self._budget(now)
-        if self._alive:
+        if self._alive or any(endpoint.transport.pending for endpoint in self.endpoints):
             self._wake_by(self._next_round)
+
+    def _answer(self, now: float) -> None:
+        for endpoint in self.endpoints:
+            if endpoint.transport.is_due(now, PERIOD):
+                feedback.send_transport_feedback(endpoint)
 
     def _report(self, now: float) -> None:
         for endpoint in self.endpoints:
-            feedback.send_transport_feedback(endpoint)
             if now >= endpoint.report_at:
                 # Spread by a quarter either way, so that a call's reports do not fall into step
                 # (RFC 3550 section 6.2).

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import attrs
 
@@ -25,15 +25,17 @@ NTP_EPOCH = 2_208_988_800
 _HEADER = struct.Struct("!BBH")
 _SSRC = struct.Struct("!I")
 _SENDER_INFO = struct.Struct("!QIII")
+_SENDER_REPORT = struct.Struct("!BBHIQIII")
 _BLOCK = struct.Struct("!IIIIII")
 _FEEDBACK = struct.Struct("!II")
 _PAIR = struct.Struct("!HH")
 _FIR_ENTRY = struct.Struct("!IBxxx")
 
 
-@attrs.frozen
-class ReportBlock:
-    """RFC 3550 section 6.4.1. ``lost`` is signed; ``jitter`` in clock units; ``dlsr`` in 1/65536 s."""
+class ReportBlock(NamedTuple):
+    """RFC 3550 section 6.4.1. ``lost`` is signed; ``jitter`` in clock units; ``dlsr`` in 1/65536 s.
+
+    A tuple because every receiver sends one per slot and second."""
 
     ssrc: int
     fraction: int
@@ -180,14 +182,16 @@ def _parse_untrusted(kind: int, count: int, body: bytes) -> RtcpPacket | None:
 
 
 def _blocks(body: bytes, start: int, count: int) -> tuple[ReportBlock, ...]:
-    blocks = []
-    for at in range(start, start + 24 * count, 24):
-        ssrc, loss, highest, jitter, lsr, dlsr = _BLOCK.unpack_from(body, at)
-        lost = loss & 0xFFFFFF
-        if lost & 0x800000:
-            lost -= 1 << 24
-        blocks.append(ReportBlock(ssrc, loss >> 24, lost, highest, jitter, lsr, dlsr))
-    return tuple(blocks)
+    """May let struct.error out."""
+    data = body[start : start + 24 * count]
+    if len(data) < 24 * count:
+        raise struct.error
+    return tuple(
+        [
+            ReportBlock(ssrc, loss >> 24, (loss & 0xFFFFFF ^ 0x800000) - 0x800000, highest, jitter, lsr, dlsr)
+            for ssrc, loss, highest, jitter, lsr, dlsr in _BLOCK.iter_unpack(data)
+        ]
+    )
 
 
 def _cnames_untrusted(body: bytes, count: int) -> tuple[tuple[int, str], ...]:
@@ -238,8 +242,9 @@ def write_receiver_report(ssrc: int, blocks: Sequence[ReportBlock] = ()) -> byte
 
 def write_sender_report(ssrc: int, ntp: int, rtp: int, packets: int, octets: int) -> bytes:
     """Without report blocks: those are ours only to give as a receiver. Counts are taken modulo 2^32."""
-    info = _SENDER_INFO.pack(ntp, rtp & 0xFFFFFFFF, packets & 0xFFFFFFFF, octets & 0xFFFFFFFF)
-    return _HEADER.pack(0x80, SR, 6) + _SSRC.pack(ssrc) + info
+    return _SENDER_REPORT.pack(
+        0x80, SR, 6, ssrc, ntp, rtp & 0xFFFFFFFF, packets & 0xFFFFFFFF, octets & 0xFFFFFFFF
+    )
 
 
 def _pack(blocks: Iterable[ReportBlock]) -> bytes:
@@ -256,14 +261,17 @@ def _pack(blocks: Iterable[ReportBlock]) -> bytes:
     )
 
 
-def write_cnames(cnames: Sequence[tuple[int, str]]) -> bytes:
-    """An SDES packet with one chunk for each (SSRC, CNAME); at most 31."""
-    chunks = b""
-    for ssrc, cname in cnames:
-        text = cname.encode()[:255]
-        chunk = _SSRC.pack(ssrc) + bytes((1, len(text))) + text
-        chunks += chunk + bytes(4 - len(chunk) % 4)
-    return _HEADER.pack(0x80 | len(cnames), SDES, len(chunks) // 4) + chunks
+def cname_chunk(ssrc: int, cname: str) -> bytes:
+    """What an SDES packet says of one SSRC."""
+    text = cname.encode()[:255]
+    chunk = _SSRC.pack(ssrc) + bytes((1, len(text))) + text
+    return chunk + bytes(4 - len(chunk) % 4)
+
+
+def write_description(chunks: Sequence[bytes]) -> bytes:
+    """An SDES packet of at most 31 chunks."""
+    body = b"".join(chunks)
+    return _HEADER.pack(0x80 | len(chunks), SDES, len(body) // 4) + body
 
 
 def write_nack(ssrc: int, media: int, lost: Sequence[int]) -> bytes:

@@ -1,17 +1,27 @@
 """Transport-wide congestion control feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01).
 
-The sender numbers its packets across all streams (header extension id 3); about every 100 ms we tell
-it when each arrived. Times go out in units of 250 us, relative to a reference in units of 64 ms.
+The sender numbers its packets across all streams (header extension id 3); from time to time we tell it when
+each arrived. Times go out in units of 250 us, relative to a reference in units of 64 ms.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import deque
+from collections.abc import Sequence
 
 from sft.webrtc.rtcp import RTPFB, TRANSPORT_FORMAT
 
 TICKS = 4000
 """Ticks of 250 us per second."""
+
+ENOUGH = 3
+"""Arrivals that are worth a feedback of their own. At the start of a call libwebrtc sends little but its
+probing for bandwidth, of five packets and some 1700 octets, and soon gives up what it is not told of."""
+
+MAX_AGE = 0.25
+"""Seconds within which an arrival is told whatever it is worth: the longest interval of libwebrtc's own
+receivers."""
 
 REMEMBER = 0.5
 """Seconds an arrival is kept for reports that must reach back behind a late packet."""
@@ -23,92 +33,104 @@ MAX_REACH = 2000
 """How many numbers one report spans at most: bounds the work a sender can cause by jumping about."""
 
 _PREFIX = struct.Struct("!BBHIIHHI")
+_CHUNK = struct.Struct("!H")
 _LOST, _SMALL, _LARGE = 0, 1, 2
 
 
 class TransportRecorder:
     """What arrived and has not been reported. The packet path appends to ``pending``; nothing else."""
 
-    __slots__ = ("_arrivals", "_count", "_highest", "_newest", "_next", "pending")
+    __slots__ = ("_count", "_kept", "_next", "pending")
 
     def __init__(self) -> None:
         self.pending: list[tuple[int, float]] = []
         """(16-bit transport-wide sequence number, arrival) since the last feedback."""
-        self._arrivals: dict[int, int] = {}  # extended number -> tick
-        self._highest: int | None = None
-        self._newest = 0  # tick of the last arrival
-        self._next = 0  # the first number not reported on yet
+        self._next: int | None = None  # the first number not reported on yet, extended
+        self._kept: deque[tuple[int, dict[int, int]]] = deque()
+        """Of the last feedbacks: (newest tick, extended number -> tick)."""
         self._count = 0
+
+    def is_due(self, now: float, period: float) -> bool:
+        """Whether to tell what is pending now rather than in ``period`` seconds."""
+        pending = self.pending
+        return len(pending) >= ENOUGH or (bool(pending) and now + period > pending[0][1] + MAX_AGE)
 
     def feedback(self, ssrc: int, media: int) -> list[bytes]:
         """Feedback packets for all that is pending: usually one, none if nothing came."""
         if not self.pending:
             return []
-        fresh = self._take_pending()
-        first, last = min(fresh), max(fresh)
-        # What went missing since the last report is reported as lost; what came late makes the report
-        # reach back, with the arrivals of the numbers in between said again.
-        start = max(min(first, self._next), last - MAX_REACH)
-        self._next = max(self._next, last + 1)
+        start, ticks = self._take_pending()
         packets = []
-        while start <= last:
-            packet, start = self._write(ssrc, media, start, last)
+        while ticks:
+            packet, count = self._write(ssrc, media, start, ticks)
             packets.append(packet)
-        self._forget()
+            start += count
+            ticks = ticks[count:]
         return packets
 
-    def _take_pending(self) -> list[int]:
-        if self._highest is None:
-            self._highest = self._next = self.pending[0][0]
-        highest, arrivals, fresh = self._highest, self._arrivals, []
-        for sequence, now in self.pending:
-            number = highest + ((sequence - highest + 0x8000 & 0xFFFF) - 0x8000)
-            if number > highest:
-                highest = number
-            fresh.append(number)
-            arrivals.setdefault(number, int(now * TICKS))
-        self._highest = highest
-        self._newest = int(self.pending[-1][1] * TICKS)
-        self.pending.clear()
-        return fresh
-
-    def _forget(self) -> None:
-        """Drop arrivals that no late packet will reach back to; the oldest come first."""
-        oldest = self._newest - int(REMEMBER * TICKS)
-        stale = []
-        for number, tick in self._arrivals.items():
-            if tick >= oldest:
+    def _take_pending(self) -> tuple[int, Sequence[int | None]]:
+        """The first number to report on, and when it and those behind it came; None: not yet."""
+        pending = self.pending
+        start = number = pending[0][0] if self._next is None else self._next
+        ticks = [int(now * TICKS) for _, now in pending]
+        told: Sequence[int | None] = ticks
+        for sequence, _ in pending:
+            if sequence != number & 0xFFFF:
+                start, told, fresh = self._reach(start, ticks)
                 break
-            stale.append(number)
-        for number in stale:
-            del self._arrivals[number]
+            number += 1
+        else:
+            self._next = number
+            fresh = dict(enumerate(ticks, start))
+        kept = self._kept
+        while kept and kept[0][0] < ticks[-1] - REMEMBER * TICKS:
+            kept.popleft()
+        kept.append((ticks[-1], fresh))
+        pending.clear()
+        return start, told
 
-    def _write(self, ssrc: int, media: int, start: int, last: int) -> tuple[bytes, int]:
-        """One feedback packet from ``start`` on, and the number the next one starts with."""
-        arrivals = self._arrivals
-        reference = next(arrivals[number] for number in range(start, last + 1) if number in arrivals) // 256
+    def _reach(self, start: int, ticks: Sequence[int]) -> tuple[int, Sequence[int | None], dict[int, int]]:
+        """The same, and the news of it, when not all has come, or not in order. What went missing since the
+        last report is told as lost; what came late makes the report reach back, with the arrivals of the
+        numbers in between said again."""
+        highest = start - 1
+        fresh: dict[int, int] = {}
+        for (sequence, _), tick in zip(self.pending, ticks, strict=True):
+            number = highest + ((sequence - highest + 0x8000 & 0xFFFF) - 0x8000)
+            highest = max(highest, number)
+            fresh.setdefault(number, tick)
+        self._next = highest + 1
+        last = max(fresh)
+        start = max(min(start, min(fresh)), last - MAX_REACH)
+        arrivals = dict(fresh)
+        for _, before in reversed(self._kept):
+            arrivals |= before
+        return start, [arrivals.get(number) for number in range(start, last + 1)], fresh
+
+    def _write(self, ssrc: int, media: int, start: int, ticks: Sequence[int | None]) -> tuple[bytes, int]:
+        """One feedback packet from the number ``start`` on, and how many of the ticks it tells."""
+        reference = next(tick for tick in ticks if tick is not None) // 256
         previous = reference * 256
         symbols: list[int] = []
         deltas = bytearray()
         received = 0
-        number = start
-        while number <= last and received < MAX_RECEIVED:
-            tick = arrivals.get(number)
+        for tick in ticks:
             if tick is None:
                 symbols.append(_LOST)
-            else:
-                delta = tick - previous
-                if 0 <= delta <= 255:
-                    symbols.append(_SMALL)
-                    deltas.append(delta)
-                elif -0x8000 <= delta <= 0x7FFF:
-                    symbols.append(_LARGE)
-                    deltas += delta.to_bytes(2, "big", signed=True)
-                else:  # more than 8 s apart: the next packet gets a reference of its own
-                    break
-                previous = tick
-                received += 1
-            number += 1
+                continue
+            delta = tick - previous
+            if 0 <= delta <= 255:
+                symbols.append(_SMALL)
+                deltas.append(delta)
+            elif -0x8000 <= delta <= 0x7FFF:
+                symbols.append(_LARGE)
+                deltas += delta.to_bytes(2, "big", signed=True)
+            else:  # more than 8 s apart: the next packet gets a reference of its own
+                break
+            previous = tick
+            received += 1
+            if received == MAX_RECEIVED:
+                break
         body = _chunks(symbols) + deltas
         padding = -len(body) % 4
         if padding:
@@ -124,13 +146,16 @@ class TransportRecorder:
             (reference & 0xFFFFFF) << 8 | self._count,
         )
         self._count = self._count + 1 & 0xFF
-        return prefix + body, number
+        return prefix + body, len(symbols)
 
 
-def _chunks(symbols: list[int]) -> bytearray:
+def _chunks(symbols: list[int]) -> bytes:
     """Packet status chunks: runs where they are long, else 14 one-bit or 7 two-bit symbols."""
+    size = len(symbols)
+    if symbols.count(symbols[0]) == size:
+        return _CHUNK.pack(symbols[0] << 13 | size)
     chunks = bytearray()
-    at, size = 0, len(symbols)
+    at = 0
     while at < size:
         symbol = symbols[at]
         run = at + 1
@@ -152,4 +177,4 @@ def _chunks(symbols: list[int]) -> bytearray:
                 chunk |= two << 12 - 2 * place
         chunks += chunk.to_bytes(2, "big")
         at += taken
-    return chunks
+    return bytes(chunks)

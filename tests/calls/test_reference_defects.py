@@ -151,14 +151,14 @@ def test_defect_10_the_reference_of_transport_feedback_is_in_64_ms(world: World)
     references = []
     for _ in range(2):
         ann.show()
-        world.run(0.2)
+        world.run(0.4)
         feedback = [
             packet
             for packet in read_compounds(ann.end.rtcp)
             if (packet.type, packet.count) == (TRANSPORT_FEEDBACK, TRANSPORT_CC)
         ][-1]
         references.append(int.from_bytes(feedback.body[12:15], "big"))
-        world.run(6.2)
+        world.run(6.0)
     assert references[1] - references[0] == pytest.approx(6.4 / 0.064, abs=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import pytest
 
@@ -168,18 +169,94 @@ def test_nonsense_in_a_sender_report_does_not_reach_receivers(call, pair) -> Non
     assert report.rtp - out[0].timestamp & 0xFFFFFFFF < 3 * 48_000
 
 
+def test_many_slots_take_turns_in_sender_reports_and_a_new_source_is_told_of_twice_first(call) -> None:
+    senders = [call.join() for _ in range(8)]
+    receiver = call.join()
+    call.connect_all()
+    one = receiver.endpoint.video_slots[0]
+    many = [
+        type(one)(receiver.endpoint, one.kind, str(i), 0x8000 + i, "L" * 36, 0, 0)
+        for i in range(len(senders))
+    ]
+    receiver.endpoint.slots = {slot.ssrc: slot for slot in many}
+
+    def told_while(seconds: float) -> list[set[int]]:
+        """The slots of each report."""
+        reports = []
+        for _ in range(round(seconds / 0.1)):
+            for ssrc, sender in enumerate(senders):
+                sender.video(ssrc + 1, "h")
+            call.advance(0.1)
+            if told := {report.ssrc for report in receiver.asked(rtcp.SenderReport)}:
+                reports.append(told)
+        return reports
+
+    told_while(0.2)
+    for slot, sender in zip(many, senders, strict=True):
+        slot.attach(sender.endpoint.layers["h"], call.now)
+    everyone = {slot.ssrc for slot in many}
+    first, second, *others = told_while(8)
+    assert first == second == everyone
+    assert {len(told) for told in others} == {4}
+    for told, told_next in pairwise(others):
+        assert told | told_next == everyone
+    many[0].detach()
+    many[0].attach(senders[1].endpoint.layers["h"], call.now)
+    many[0].source.reroute()
+    assert [many[0].ssrc in told for told in told_while(2.6)[:2]] == [True, True]
+
+
 def test_transport_feedback_goes_out_every_tenth_of_a_second_also_for_padding(call, pair) -> None:
     sender, _ = pair
-    number = 0
-    for _ in range(20):
-        for _ in range(3):
-            number += 1
-            payload = b"" if number % 2 else b"x"
-            sender.video(HIGH, "h", transport=number, payload=payload, padding=0 if payload else 50)
-        call.advance(0.05)
+    for number in range(100):
+        payload = b"" if number % 2 else bytes(700)
+        sender.video(HIGH, "h", transport=number, payload=payload, padding=0 if payload else 255)
+        call.advance(0.01)
     call.advance(0.2)
-    assert 8 <= len(sender.asked(rtcp.TransportFeedback)) <= 12
+    assert 9 <= len(sender.asked(rtcp.TransportFeedback)) <= 11
     assert sender.endpoint.transport.pending == []
+
+
+@pytest.mark.parametrize(("size", "step", "least", "most"), [(50, 0.05, 19, 21), (1100, 0.1, 13, 21)])
+def test_who_sends_little_gets_transport_feedback_four_or_five_times_a_second(
+    call, pair, size: int, step: float, least: int, most: int
+) -> None:
+    sender, _ = pair
+    for number in range(round(4 / step)):
+        sender.video(HIGH, "h", transport=number, payload=bytes(size))
+        call.advance(step)
+    assert least <= len(sender.asked(rtcp.TransportFeedback)) <= most
+
+
+def test_no_arrival_waits_longer_than_a_quarter_of_a_second(call, pair) -> None:
+    sender, _ = pair
+    call.advance(10)
+    for number in range(20):
+        sender.video(HIGH, "h", transport=number, payload=bytes(50))
+        call.advance(0.251)
+        assert len(sender.asked(rtcp.TransportFeedback)) == 1
+        call.advance(0.037)
+
+
+def test_a_burst_of_probing_gets_transport_feedback_in_the_next_round(call, pair) -> None:
+    sender, _ = pair
+    sender.video(HIGH, "h", transport=0, payload=bytes(50))
+    call.advance(10)
+    sender.asked(rtcp.TransportFeedback)
+    for number in range(1, 6):
+        sender.video(HIGH, transport=number, payload=b"", padding=255)
+        call.advance(0.003)
+    call.advance(0.1)
+    assert len(sender.asked(rtcp.TransportFeedback)) == 1
+
+
+def test_who_leaves_is_owed_no_feedback(call, pair) -> None:
+    sender, _ = pair
+    sender.video(HIGH, "h", transport=0)
+    call.table.remove(sender.endpoint, call.now)
+    call.advance(5)
+    assert sender.asked(rtcp.TransportFeedback) == []
+    assert call.wakes == []
 
 
 def test_padding_alone_still_gets_transport_feedback(call, pair) -> None:
@@ -188,7 +265,7 @@ def test_padding_alone_still_gets_transport_feedback(call, pair) -> None:
     call.advance(10)
     sender.asked(rtcp.TransportFeedback)
     sender.video(HIGH, transport=5, payload=b"", padding=100)
-    call.advance(0.2)
+    call.advance(0.25)
     assert len(sender.asked(rtcp.TransportFeedback)) == 1
 
 
@@ -201,7 +278,7 @@ def test_every_packet_of_a_compound_counts(call, pair) -> None:
     sender.asked(rtcp.Pli)
     slot = receiver.endpoint.video_slots[0]
     block = rtcp.ReportBlock(slot.ssrc, 0, 17, 0, 0, 0, 0)
-    compound = rtcp.write_receiver_report(1, [block]) + rtcp.write_cnames([(1, "x")])
+    compound = rtcp.write_receiver_report(1, [block]) + rtcp.write_description([rtcp.cname_chunk(1, "x")])
     receiver.send_rtcp(compound + rtcp.write_pli(1, slot.ssrc))
     assert slot.lost == 17
     assert [pli.media for pli in sender.asked(rtcp.Pli)] == [HIGH]

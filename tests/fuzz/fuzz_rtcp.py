@@ -62,7 +62,7 @@ def seeds() -> list[bytes]:
     transport = bytes.fromhex("8fcd00050000000100000002000100010000000020010000")
     return [
         rtcp.write_sender_report(_rtp.HIGH, rtcp.ntp_from_unix(1.8e9), 5, 6, 7)
-        + rtcp.write_cnames([(_rtp.HIGH, "c")]),
+        + rtcp.write_description([rtcp.cname_chunk(_rtp.HIGH, "c")]),
         report + rtcp.write_nack(1, slots[0].ssrc, [1, 2, 9, 40]),
         report + rtcp.write_pli(1, slots[0].ssrc),
         report + rtcp.write_fir(1, slots[0].ssrc, 1),

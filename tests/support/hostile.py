@@ -68,7 +68,8 @@ def holdings(participant: Participant, world: World) -> dict[str, int]:
         "numbers missing": sum(len(source.gaps._missing) for source in sources),
         "numbers dropped": sum(len(source.numbering._dropped) for source in sources),
         "packets repeated": sum(len(slot.repeated) for slot in endpoint.slots.values()),
-        "transport-wide arrivals": len(endpoint.transport._arrivals) + len(endpoint.transport.pending),
+        "transport-wide arrivals": sum(len(kept) for _, kept in endpoint.transport._kept)
+        + len(endpoint.transport.pending),
         "keyframe wishes": len(call.table.gate._wishes),
         "paths": len(ice._known),
         "DTLS records": len(dtls._inbox) + len(dtls._outbox),

@@ -38,7 +38,9 @@ def test_sender_reports_survive_the_round_trip(
 
 @given(st.lists(st.tuples(u32, st.text(max_size=60)), max_size=31))
 def test_cnames_survive_the_round_trip(cnames: list[tuple[int, str]]) -> None:
-    (sdes,) = rtcp.parse_compound_untrusted(rtcp.write_cnames(cnames))
+    (sdes,) = rtcp.parse_compound_untrusted(
+        rtcp.write_description([rtcp.cname_chunk(*one) for one in cnames])
+    )
     assert sdes == rtcp.SourceDescription(tuple(cnames))
 
 

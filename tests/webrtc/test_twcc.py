@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft.webrtc.rtcp import TransportFeedback, parse_compound_untrusted
-from sft.webrtc.twcc import MAX_REACH, TransportRecorder
+from sft.webrtc.twcc import ENOUGH, MAX_REACH, TransportRecorder
 
 
 def decode(packet: bytes) -> tuple[int, int, int, dict[int, float | None]]:
@@ -85,6 +85,47 @@ def test_what_arrived_when_is_told_and_what_did_not_is_told_as_lost(
         assert told[sequence] == pytest.approx(arrival, abs=0.26)
 
 
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(-6, 9), st.floats(0, 0.002)), min_size=1, max_size=30),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_in_whatever_order_they_come_each_feedback_has_the_news_and_contradicts_none_before(
+    rounds: list[list[tuple[int, float]]],
+) -> None:
+    """Steps of less than one are packets that are late, or come twice: the first arrival counts."""
+    recorder = TransportRecorder()
+    number, now = 65_530, 1000.0
+    truth: dict[int, float] = {}
+    for steps in rounds:
+        news = set()
+        for step, delay in steps:
+            number += step
+            now += delay
+            truth.setdefault(number & 0xFFFF, now * 1000)
+            news.add(number & 0xFFFF)
+            recorder.pending.append((number & 0xFFFF, now))
+        told = decode_all(recorder.feedback(1, 2))
+        assert news <= {sequence for sequence, time in told.items() if time is not None}
+        for sequence, time in told.items():
+            if time is None:
+                assert sequence not in truth
+            else:
+                assert time == pytest.approx(truth[sequence], abs=0.26)
+
+
+def test_three_arrivals_are_told_at_once_and_everything_within_a_quarter_of_a_second() -> None:
+    recorder = TransportRecorder()
+    assert not recorder.is_due(10.0, 0.1), "nothing is pending"
+    recorder.pending += [(number, 10.0) for number in range(ENOUGH - 1)]
+    assert not recorder.is_due(10.14, 0.1)
+    assert recorder.is_due(10.16, 0.1), "the next time is too late"
+    recorder.pending.append((ENOUGH, 10.01))
+    assert recorder.is_due(10.01, 0.1)
+
+
 def test_a_late_packet_makes_the_report_reach_back_without_losing_what_was_told() -> None:
     recorder = TransportRecorder()
     recorder.pending += [(1, 10.0), (3, 10.01)]
@@ -151,7 +192,7 @@ def test_nothing_pending_is_nothing_to_say_and_little_is_remembered() -> None:
         recorder.pending.append((number & 0xFFFF, 10 + number / 1000))
         if number % 100 == 0:
             recorder.feedback(1, 2)
-    assert len(recorder._arrivals) < 1000
+    assert sum(len(kept) for _, kept in recorder._kept) < 1000
 
 
 def test_our_own_parser_knows_it() -> None:
