@@ -16,8 +16,11 @@ TICKS = 4000
 """Ticks of 250 us per second."""
 
 ENOUGH = 3
-"""Arrivals that are worth a feedback of their own. At the start of a call libwebrtc sends little but its
-probing for bandwidth, of five packets and some 1700 octets, and soon gives up what it is not told of."""
+"""Arrivals that are worth a feedback of their own."""
+
+START_SECONDS = 2.0
+"""Each arrival is, so long after the first one: libwebrtc probes for bandwidth then with little else to send
+and soon gives up what it is not told of."""
 
 MAX_AGE = 0.25
 """Seconds within which an arrival is told whatever it is worth: the longest interval of libwebrtc's own
@@ -40,7 +43,7 @@ _LOST, _SMALL, _LARGE = 0, 1, 2
 class TransportRecorder:
     """What arrived and has not been reported. The packet path appends to ``pending``; nothing else."""
 
-    __slots__ = ("_count", "_kept", "_next", "pending")
+    __slots__ = ("_count", "_kept", "_next", "_start_ends", "pending")
 
     def __init__(self) -> None:
         self.pending: list[tuple[int, float]] = []
@@ -49,11 +52,16 @@ class TransportRecorder:
         self._kept: deque[tuple[int, dict[int, int]]] = deque()
         """Of the last feedbacks: (newest tick, extended number -> tick)."""
         self._count = 0
+        self._start_ends: float | None = None
 
     def is_due(self, now: float, period: float) -> bool:
         """Whether to tell what is pending now rather than in ``period`` seconds."""
         pending = self.pending
-        return len(pending) >= ENOUGH or (bool(pending) and now + period > pending[0][1] + MAX_AGE)
+        if not pending:
+            return False
+        if self._start_ends is None:
+            self._start_ends = pending[0][1] + START_SECONDS
+        return len(pending) >= ENOUGH or now < self._start_ends or now + period > pending[0][1] + MAX_AGE
 
     def feedback(self, ssrc: int, media: int) -> list[bytes]:
         """Feedback packets for all that is pending: usually one, none if nothing came."""

@@ -222,16 +222,27 @@ def test_who_sends_little_gets_transport_feedback_four_or_five_times_a_second(
     call, pair, size: int, step: float, least: int, most: int
 ) -> None:
     sender, _ = pair
-    for number in range(round(4 / step)):
+    sender.video(HIGH, "h", transport=0)
+    call.advance(10)
+    sender.asked(rtcp.TransportFeedback)
+    for number in range(1, 1 + round(4 / step)):
         sender.video(HIGH, "h", transport=number, payload=bytes(size))
         call.advance(step)
     assert least <= len(sender.asked(rtcp.TransportFeedback)) <= most
 
 
+def test_at_the_start_who_sends_little_is_answered_in_every_round_too(call, pair) -> None:
+    sender, _ = pair
+    for number in range(20):
+        sender.video(HIGH, "h", transport=number)
+        call.advance(0.1)
+    assert 18 <= len(sender.asked(rtcp.TransportFeedback)) <= 20
+
+
 def test_no_arrival_waits_longer_than_a_quarter_of_a_second(call, pair) -> None:
     sender, _ = pair
     call.advance(10)
-    for number in range(20):
+    for number in range(40):
         sender.video(HIGH, "h", transport=number, payload=bytes(50))
         call.advance(0.251)
         assert len(sender.asked(rtcp.TransportFeedback)) == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft.webrtc.rtcp import TransportFeedback, parse_compound_untrusted
-from sft.webrtc.twcc import ENOUGH, MAX_REACH, TransportRecorder
+from sft.webrtc.twcc import ENOUGH, MAX_REACH, START_SECONDS, TransportRecorder
 
 
 def decode(packet: bytes) -> tuple[int, int, int, dict[int, float | None]]:
@@ -119,7 +119,10 @@ def test_in_whatever_order_they_come_each_feedback_has_the_news_and_contradicts_
 def test_three_arrivals_are_told_at_once_and_everything_within_a_quarter_of_a_second() -> None:
     recorder = TransportRecorder()
     assert not recorder.is_due(10.0, 0.1), "nothing is pending"
-    recorder.pending += [(number, 10.0) for number in range(ENOUGH - 1)]
+    recorder.pending.append((0, 10.0 - START_SECONDS))
+    assert recorder.is_due(9.99, 0.1), "it is the start"
+    recorder.feedback(1, 2)
+    recorder.pending += [(number, 10.0) for number in range(1, ENOUGH)]
     assert not recorder.is_due(10.14, 0.1)
     assert recorder.is_due(10.16, 0.1), "the next time is too late"
     recorder.pending.append((ENOUGH, 10.01))
