@@ -48,7 +48,7 @@ FLOORS = ("c", "direct")
 VARIANTS: dict[str, dict[str, Any]] = {
     "python": {},
     "native": {"modules": ["sft_engine_native"]},
-    "python, no segments": {"segments": False},
+    "native, no segments": {"modules": ["sft_engine_native"], "segments": False},
     "native, one port": {"modules": ["sft_engine_native"], "shared": True},
 }
 """The server as it comes, and otherwise: arguments of :class:`server.Server`."""

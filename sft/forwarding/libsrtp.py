@@ -19,13 +19,7 @@ from sft.model import Drop
 MAX_DATAGRAM = 1500
 """Bytes of a protected packet we accept; RTP over ICE stays below the path's MTU."""
 
-ROOM = 2048
-"""Bytes a packet needs while libsrtp works on it."""
-
-BATCH = 16
-"""Packets that fit one behind the other."""
-
-MEMORY: Any = ffi.new("char[]", BATCH * ROOM)
+MEMORY: Any = ffi.new("char[]", 2048)
 """Where packets are protected and unprotected in place."""
 
 BYTES: Any = ffi.buffer(MEMORY)

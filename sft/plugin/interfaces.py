@@ -38,13 +38,12 @@ class Base(Protocol):
 
 
 class SegmentsBase(Base, Protocol):
-    """A base that may send several datagrams by one system call."""
+    """A base whose descriptor may be given several datagrams at once."""
 
     @property
-    def send_segments(self) -> Callable[[bytes, int, Address], object] | None:
-        """``send_segments(data, size, address)`` sends datagrams that lie one behind the other in ``data``,
-        up to 16 of up to 2048 bytes: of ``size`` bytes each, the last of as many or fewer. As ``send``, but
-        after an ``OSError`` that is no ``BlockingIOError`` they may be sent one by one. None: it cannot."""
+    def segments(self) -> bool:
+        """Engines that send by ``fd`` may send datagrams of one size to one address by one system call
+        (``UDP_SEGMENT``, Linux 4.18). Bases that do not say so cannot."""
 
 
 class Receive(Protocol):
@@ -247,18 +246,6 @@ class Engine(Protocol):
 
     def repeat(self, slot: EngineSlot, packet: bytes, csrc: int, sequence: int, timestamp: int) -> None:
         """Send one packet to one slot again with these outgoing numbers (answer to a NACK)."""
-
-
-@runtime_checkable
-class HoldingEngine(Engine, Protocol):
-    """An engine to which the worker says when several packets for one receiver are likely: when there is much
-    to read. They then may leave together, a few milliseconds later."""
-
-    def hold(self) -> None:
-        """What is given to :meth:`Engine.fan_out` from now on may wait for :meth:`release`."""
-
-    def release(self) -> None:
-        """All that was to be read has been. Called at the end of every turn, also if nothing was held."""
 
 
 OnReadable: TypeAlias = Callable[[float], None]

@@ -19,9 +19,6 @@ from sft.plugin.interfaces import MakeWaiter, Wait
 from sft.server.stand_in import stand_in, wait_for_both
 
 EVENTS_PER_POLL = 64
-CROWD = 8
-"""So many descriptors are ready at once where the same receivers get several packets in a turn."""
-
 TURN_SECONDS = 0.004
 """Timers and the other tasks of the loop wait no longer than this, plus one callback."""
 
@@ -44,9 +41,6 @@ class Pump:
         self._on_error = on_error
         self.make_waiter: MakeWaiter | None = None
         """What waits in trio's place, if an engine reads by itself (:class:`sft.plugin.ReadingEngine`)."""
-        self.on_crowd: Callable[[float], None] | None = None
-        self.on_served: Callable[[float], None] | None = None
-        """Called before much is read, and when what could be read in a turn has been."""
         timers.on_earlier = self._wake_at
 
     def watch(
@@ -125,8 +119,6 @@ class Pump:
         ready, callbacks, clock = self._ready, self._callbacks, self._clock
         if not ready:
             ready.extend(self._epoll.poll(0, EVENTS_PER_POLL))
-        if len(ready) >= CROWD:
-            self._call(self.on_crowd, now)
         end = now + TURN_SECONDS
         while ready and now < end:
             fd, events = ready.popleft()
@@ -135,7 +127,6 @@ class Pump:
             if events != select.EPOLLOUT:  # readable, or failed, which reading finds out
                 self._call(callbacks.get(fd), now)
             now = clock()
-        self._call(self.on_served, now)
         return now
 
     def _call(self, callback: Callable[[float], None] | None, now: float) -> None:

@@ -22,7 +22,7 @@ from sft.config import Config
 from sft.errors import TransportError
 from sft.forwarding.engine import PythonEngine
 from sft.model import Drops, IceServer, RandomBytes, WorkerLoad
-from sft.plugin.interfaces import HoldingEngine, ReadingEngine, Receive, Transport, TransportFactory
+from sft.plugin.interfaces import ReadingEngine, Receive, Transport, TransportFactory
 from sft.plugin.manager import PluginManager
 from sft.plugin.values import Snapshot
 from sft.server.lag import LoopLag
@@ -72,9 +72,6 @@ class Worker:
         if isinstance(engine, ReadingEngine):
             self.context.make_receive = engine.receiver
             self.pump.make_waiter = engine.waiter
-        if isinstance(engine, HoldingEngine):
-            self.pump.on_crowd = lambda now: engine.hold()
-            self.pump.on_served = lambda now: engine.release()
         self.calls = Calls(self.context)
         self.lag = LoopLag(self.timers, trio.current_time())
         self.snapshots = Snapshots(self)

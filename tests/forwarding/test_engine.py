@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from pylibsrtp import Error
 
 from sft.forwarding.engine import PythonEngine
-from sft.forwarding.libsrtp import BATCH
 from sft.model import Drop, Drops, SrtpParameters
-from sft.plugin import HoldingEngine
 from sft.webrtc.srtp import PROFILES, outbound_session
 
 
@@ -77,12 +75,6 @@ class Wire:
         self.sent.append((data, address))
 
 
-class SegmentsWire(Wire):
-    def send_segments(self, data: bytes, size: int, address) -> None:
-        assert size < len(data) <= BATCH * size
-        self.sent += [(data[at : at + size], address) for at in range(0, len(data), size)]
-
-
 def parameters(profile: str, seed: int) -> SrtpParameters:
     size = PROFILES[profile].key_length + PROFILES[profile].salt_length
     key = bytes((seed + i) % 256 for i in range(size))
@@ -98,19 +90,7 @@ def native_engine(drops: Drops):
     return NativeEngine(drops)
 
 
-class EagerEngine(PythonEngine):
-    """Holds whenever it may."""
-
-    def __init__(self, drops: Drops) -> None:
-        super().__init__(drops)
-        self.hold()
-
-    def release(self) -> None:
-        super().release()
-        self.hold()
-
-
-ENGINES = [PythonEngine, EagerEngine, native_engine]
+ENGINES = [PythonEngine, native_engine]
 """Every engine that is to behave like the reference."""
 
 MakeEngine = Callable[[Drops], object]
@@ -126,7 +106,6 @@ steps = st.one_of(
     ),
     st.tuples(st.just("repeat"), st.integers(0, 3), st.integers(0, 20)),
     st.tuples(st.just("rtcp"), st.integers(0, 1)),
-    st.tuples(st.just("turn")),
     st.tuples(st.just("path"), st.integers(0, 1), st.integers(1, 9)),
 )
 
@@ -144,7 +123,7 @@ def test_an_engine_sends_what_the_reference_sends(make_engine: MakeEngine, profi
 
 def play(engine, profile: str, story: list) -> list:
     """Two receivers with two slots each; a step that comes is done to all of it."""
-    wires = [Wire(), SegmentsWire()]
+    wires = [Wire(), Wire()]
     outlets = [engine.open_outlet(parameters(profile, seed)) for seed in (1, 100)]
     for outlet, wire in zip(outlets, wires, strict=True):
         outlet.set_path(wire, ("192.0.2.1", 1))
@@ -173,15 +152,7 @@ def play(engine, profile: str, story: list) -> list:
             outlets[values[0]].send_rtcp(bytes.fromhex("80c9000100000009"))
         elif kind == "path":
             outlets[values[0]].set_path(wires[values[0]], ("192.0.2.1", values[1]))
-        elif kind == "turn":
-            end_turn(engine)
-    end_turn(engine)
     return [wire.sent for wire in wires]
-
-
-def end_turn(engine) -> None:
-    if isinstance(engine, HoldingEngine):
-        engine.release()
 
 
 @every_engine
@@ -191,7 +162,6 @@ def test_without_a_path_packets_are_counted_as_failed(make_engine: MakeEngine) -
     outlet = engine.open_outlet(parameters("SRTP_AEAD_AES_128_GCM", 1))
     slot = outlet.open_slot(1)
     engine.fan_out(engine.make_route([slot], 2), bytes.fromhex("80640001") + bytes(20), 1)
-    end_turn(engine)
     outlet.send_rtcp(bytes.fromhex("80c9000100000009"))
     assert drops.counts[Drop.SEND_FAILED] == 2
 
@@ -206,7 +176,6 @@ def test_a_route_that_outlives_its_outlet_sends_nothing(make_engine: MakeEngine)
     outlet.close()
     del outlet
     engine.fan_out(route, bytes.fromhex("80640001") + bytes(20), 1)
-    end_turn(engine)
     assert wire.sent == []
 
 
@@ -217,93 +186,3 @@ def test_a_packet_larger_than_the_buffer_is_counted(make_engine: MakeEngine) -> 
     slot = engine.open_outlet(parameters("SRTP_AEAD_AES_128_GCM", 1)).open_slot(1)
     engine.fan_out(engine.make_route([slot], 2), bytes.fromhex("80640001") + bytes(3000), 1)
     assert drops.counts[Drop.TOO_LARGE] == 1
-
-
-class Held:
-    """A receiver of an engine that holds, with one slot."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.drops = Drops()
-        self.engine = PythonEngine(self.drops)
-        self.wire = wire
-        outlet = self.engine.open_outlet(parameters("SRTP_AEAD_AES_128_GCM", 1))
-        outlet.set_path(wire, ("192.0.2.1", 1))
-        self.route = self.engine.make_route([outlet.open_slot(1)], 2)
-        self._number = 0
-
-    def turn(self, *payloads: int) -> None:
-        """Payloads of so many bytes come in one turn."""
-        self.engine.hold()
-        for size in payloads:
-            self._number += 1
-            packet = bytes.fromhex("8064") + self._number.to_bytes(2, "big") + bytes(8 + size)
-            self.engine.fan_out(self.route, packet, self._number)
-        self.engine.release()
-
-
-@pytest.mark.parametrize(
-    ("payloads", "runs"),
-    [
-        ([100], [1]),
-        ([100, 100, 100], [3]),
-        ([100, 100, 60], [3]),
-        ([100, 60, 60, 100], [2, 1, 1]),
-        ([60, 100, 100], [1, 2]),
-        ([1000] * (BATCH + 2), [BATCH, 2]),
-    ],
-)
-def test_what_is_held_for_one_receiver_leaves_in_few_calls(payloads: list[int], runs: list[int]) -> None:
-    class Counting(SegmentsWire):
-        def send_segments(self, data: bytes, size: int, address) -> None:
-            super().send_segments(data, size, address)
-            calls.append(-(-len(data) // size))
-
-        def send(self, data: bytes, address) -> None:
-            super().send(data, address)
-            calls.append(1)
-
-    calls: list[int] = []
-    held = Held(Counting())
-    held.turn(*payloads)
-    assert calls == runs
-    assert [len(data) - 16 - 16 for data, _ in held.wire.sent] == payloads
-    held.turn(100)
-    assert calls == [*runs, 1]
-
-
-def test_what_is_not_held_leaves_at_once() -> None:
-    held = Held(Wire())
-    held.engine.fan_out(held.route, bytes.fromhex("80640001") + bytes(8), 1)
-    assert len(held.wire.sent) == 1
-
-
-def test_a_way_out_that_refuses_several_together_gets_them_one_by_one() -> None:
-    class Refusing(Wire):
-        def send_segments(self, data: bytes, size: int, address) -> None:
-            raise OSError(5, "no checksums")
-
-    held = Held(Refusing())
-    held.turn(100, 100, 60)
-    assert [len(data) for data, _ in held.wire.sent] == [132, 132, 92]
-    assert not any(held.drops.counts.values())
-
-
-def test_several_that_find_the_way_blocked_are_counted_each() -> None:
-    class Blocked(Wire):
-        def send_segments(self, data: bytes, size: int, address) -> None:
-            raise BlockingIOError
-
-    held = Held(Blocked())
-    held.turn(100, 100, 60)
-    assert held.drops.counts[Drop.SEND_BLOCKED] == 3
-    assert held.wire.sent == []
-
-
-def test_a_packet_with_a_number_that_cannot_be_sent_takes_none_with_it() -> None:
-    held = Held(SegmentsWire())
-    held.engine.hold()
-    for number in (3000, 1, 3001):
-        held.engine.fan_out(held.route, bytes.fromhex("80640001") + bytes(8), number)
-    held.engine.release()
-    assert [data[2:4] for data, _ in held.wire.sent] == [number.to_bytes(2, "big") for number in (3000, 3001)]
-    assert held.drops.counts[Drop.SEND_FAILED] == 1

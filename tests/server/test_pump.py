@@ -231,33 +231,3 @@ async def test_who_was_not_served_in_a_turn_is_the_first_of_the_next(
                 await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
     assert {number: served[:50].count(number) for number in range(5)} == dict.fromkeys(range(5), 10)
-
-
-@pytest.mark.parametrize(("waiting", "crowds"), [(pump_module.CROWD - 1, 0), (pump_module.CROWD, 1)])
-async def test_who_wants_to_know_is_told_of_a_crowd_and_of_the_end_of_what_is_read(
-    waiting: int, crowds: int, ports: Ports
-) -> None:
-    pump, served = Pump(TimerHeap(), no_errors), trio.Event()
-    story: list[str] = []
-
-    def end(now: float) -> None:
-        if "read" in story:
-            story.append("end")
-            served.set()
-
-    pump.on_crowd = lambda now: story.append("crowd")
-    pump.on_served = end
-    for _ in range(waiting):
-        near, far = ports.pair()
-
-        def read(now: float, near: socket.socket = near) -> None:
-            near.recv(100)
-            story.append("read")
-
-        pump.watch(near.fileno(), read)
-        far.send(b"waits")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(pump.run)
-        await served.wait()
-        nursery.cancel_scope.cancel()
-    assert story[: crowds + waiting + 1] == ["crowd"] * crowds + ["read"] * waiting + ["end"]

@@ -8,7 +8,6 @@ from typing import Any
 
 from sft.model import Address, Drop, Drops
 from sft.plugin import Receive, Services
-from sft_transport_udp.segments import Segments
 from sft_transport_udp.sockets import kernel_drops
 from sft_transport_udp.strangers import Strangers
 
@@ -41,8 +40,8 @@ class UdpBase:
         "closed",
         "fd",
         "proven",
+        "segments",
         "send",
-        "send_segments",
     )
 
     def __init__(
@@ -55,10 +54,10 @@ class UdpBase:
         segments: bool = False,
     ) -> None:
         """``proven``: where that is known; None: what ``receive`` says (:class:`sft.plugin.Receive`).
-        ``segments``: it may send several datagrams by one system call."""
+        ``segments``: as in :class:`sft.plugin.SegmentsBase`."""
         self.fd: int = bound.fileno()
         self.send: Callable[[bytes, Address], object] = bound.sendto
-        self.send_segments = Segments(bound).send if segments else None
+        self.segments = segments
         self.closed = False
         self._socket = bound
         self._recvfrom = bound.recvfrom

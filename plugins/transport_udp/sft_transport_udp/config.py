@@ -35,8 +35,8 @@ class UdpConfig(PortsConfig):
     receive_buffer: bytes the kernel may hold per socket until they are read; `"auto"`: 212992, with `shared`
         4194304; 0: the system's default
     send_buffer: bytes the kernel may hold per socket until they are sent; 0: the system's default
-    segments: packets of one size to one address may leave by one system call (`UDP_SEGMENT`, Linux 4.18); the
-        Python engine does so when there is much to do, and waits 4 ms at most to have several
+    segments: an engine that sends by itself (sft-engine-native) may send packets of one size to one address
+        by one system call (`UDP_SEGMENT`, Linux 4.18)
     dscp: code point that outgoing packets are marked with (RFC 8837), such as 34 (AF41); 0: none
     """
 

@@ -1,43 +1,17 @@
 """Several datagrams by one system call: segments of one buffer (UDP_SEGMENT, Linux 4.18).
 
-On the wire they are datagrams like any other. A ``sendto`` costs 4.0 us, two segments 3.2 us each, four 1.8,
-six 1.4.
+On the wire they are datagrams like any other. They are sent by engines that have the descriptor; here is
+found out whether they may.
 """
 
 from __future__ import annotations
 
-import errno
 import platform
 import socket
-import struct
 
-from sft.model import Address
 from sft.plugin import Services
 
 UDP_SEGMENT = 103  # Linux, include/uapi/linux/udp.h; Python does not name it
-
-_SIZE = struct.Struct("=H")
-
-
-class Segments:
-    """What one socket sends so."""
-
-    __slots__ = ("_possible", "_socket")
-
-    def __init__(self, bound: socket.socket) -> None:
-        self._socket = bound
-        self._possible = True
-
-    def send(self, data: bytes, size: int, address: Address) -> None:
-        """:attr:`sft.plugin.SegmentsBase.send_segments`"""
-        if not self._possible:
-            raise OSError(errno.EOPNOTSUPP, "this socket's way out takes no segments")
-        try:
-            self._socket.sendmsg((data,), [(socket.IPPROTO_UDP, UDP_SEGMENT, _SIZE.pack(size))], 0, address)
-        except OSError as error:
-            if error.errno in (errno.EIO, errno.EOPNOTSUPP):  # an interface without checksums
-                self._possible = False
-            raise
 
 
 def find_segments(wanted: bool, services: Services) -> bool:
