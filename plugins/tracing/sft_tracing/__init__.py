@@ -7,6 +7,7 @@ collector to send to.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -16,6 +17,9 @@ from sft import hookimpl
 from sft.plugin import CommonServices, Config, GatewayServices, HttpRoutes, JoinRecord, PluginNursery
 from sft_tracing.config import TracingConfig, read_headers
 from sft_tracing.sender import Sender
+
+if TYPE_CHECKING:
+    from sft_tracing.spans import Begun
 
 COUNTS = """\
 # HELP sft_traces_total Traces of joins, by what became of them.
@@ -32,7 +36,7 @@ class TracingPlugin:
     def __init__(self) -> None:
         self._table = TracingConfig()
         self._headers: Mapping[str, str] = {}
-        self._sender: Sender | None = None
+        self._sender: Sender[Begun] | None = None
 
     @hookimpl
     def sft_config_table(self) -> type[TracingConfig]:
@@ -41,7 +45,8 @@ class TracingPlugin:
     @hookimpl
     def sft_configure(self, config: Config) -> None:
         self._table = config.table(TracingConfig)
-        self._headers = read_headers(config, self._table.headers_file)
+        if self._table.endpoint:
+            self._headers = read_headers(config, self._table.headers_file)
 
     @hookimpl
     def sft_run(self, nursery: PluginNursery, services: CommonServices) -> None:
@@ -69,8 +74,9 @@ class TracingPlugin:
         from sft_tracing.spans import Spans
 
         table = self._table
-        collector = Collector(Spans(table.service_name, table.sample_ratio), table.endpoint, self._headers)
-        self._sender = Sender(collector.send, services)
+        spans = Spans(table.service_name, table.sample_ratio)
+        collector = Collector(spans, table.endpoint, self._headers)
+        self._sender = Sender(spans.begin, collector.send, services)
         try:
             await self._sender.run()
         finally:

@@ -9,15 +9,14 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from sft.plugin import JoinRecord
-from sft_tracing.spans import Spans
+from sft_tracing.spans import Begun, Spans
 
 TIMEOUT = 10.0
 """Seconds that sending may take with all its repetitions."""
 
 
 class Collector:
-    """Makes traces of joins and sends them."""
+    """Ends traces and sends them."""
 
     def __init__(self, spans: Spans, endpoint: str, headers: Mapping[str, str]) -> None:
         self._spans = spans
@@ -27,14 +26,13 @@ class Collector:
         library.addHandler(self._said)
         library.propagate = False  # our own log says it, rarely
 
-    def send(self, joins: Sequence[JoinRecord]) -> tuple[int, str]:
-        """How many of these are traced, and why those could not be sent; empty: they were."""
-        traces = [trace for join in joins if (trace := self._spans.of(join))]
-        spans: list[ReadableSpan] = [span for trace in traces for span in trace]
+    def send(self, traces: Sequence[Begun]) -> str:
+        """Why these could not be sent; empty: they were."""
+        spans: list[ReadableSpan] = [span for trace in traces for span in self._spans.end(trace)]
         self._said.text = ""
-        if not spans or self._exporter.export(spans) is SpanExportResult.SUCCESS:
-            return len(traces), ""
-        return len(traces), self._said.text or "no reason given"
+        if self._exporter.export(spans) is SpanExportResult.SUCCESS:
+            return ""
+        return self._said.text or "no reason given"
 
     def close(self) -> None:
         """Also ends what is being sent."""

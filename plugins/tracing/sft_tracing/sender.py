@@ -1,20 +1,24 @@
-"""Joins wait here, within bounds, until a thread has sent them: nobody ever waits for the collector."""
+"""Traces wait here, within bounds, until a thread has sent them: nobody ever waits for the collector."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import trio
 
 from sft.plugin import CommonServices, JoinRecord
 
 QUEUE = 2000
-"""Joins that may wait."""
+"""Traces that may wait."""
+
+QUEUE_WITHOUT_OFFER = QUEUE // 2
+"""As many as may wait when one of a join without an offer comes: a flood of refusals leaves others room."""
 
 BATCH = 200
-"""Joins sent at once."""
+"""Traces sent at once."""
 
 GATHER_SECONDS = 1.0
 """How long the first waits for others. With BATCH it bounds what traces cost when joins come in floods."""
@@ -26,16 +30,24 @@ QUIET_SECONDS = 60.0
 """Between two lines in the log that traces are lost."""
 
 
-class Sender:
+Trace = TypeVar("Trace")
+
+
+class Sender(Generic[Trace]):
     """``take`` joins, and ``run`` it in a nursery."""
 
     def __init__(
-        self, send: Callable[[Sequence[JoinRecord]], tuple[int, str]], services: CommonServices
+        self,
+        begin: Callable[[JoinRecord], Trace | None],
+        send: Callable[[Sequence[Trace]], str],
+        services: CommonServices,
     ) -> None:
-        """``send``: blocks; gives how many of the joins are traced, and why those were not sent."""
+        """``begin``: the trace of a join, or None if it is not sampled; ``send``: blocks, and gives why these
+        could not be sent; empty: they were."""
+        self._begin = begin
         self._send = send
         self._services = services
-        self._queue: deque[JoinRecord] = deque()
+        self._queue: deque[Trace] = deque()
         self._filled = trio.Event()
         self._quiet_until = -math.inf
         self.sent = 0
@@ -43,14 +55,17 @@ class Sender:
         self.failed = 0
         """Traces that it did not take."""
         self.dropped = 0
-        """Joins for which the queue had no room."""
+        """Traces for which the queue had no room."""
 
     def take(self, join: JoinRecord) -> None:
-        if len(self._queue) >= QUEUE:
+        trace = self._begin(join)  # here, so that what is not sampled takes no place
+        if trace is None:
+            return
+        if len(self._queue) >= (QUEUE if join.phases else QUEUE_WITHOUT_OFFER):
             self.dropped += 1
             self._complain("too many wait for the collector")
         else:
-            self._queue.append(join)
+            self._queue.append(trace)
             self._filled.set()
 
     async def run(self) -> None:
@@ -74,14 +89,14 @@ class Sender:
         if not queue:
             self._filled = trio.Event()
         try:
-            traces, reason = await trio.to_thread.run_sync(self._send, batch, abandon_on_cancel=True)
-        except Exception as error:  # older exporters let those of their HTTP client out
-            traces, reason = len(batch), repr(error)
+            reason = await trio.to_thread.run_sync(self._send, batch, abandon_on_cancel=True)
+        except Exception as error:  # the library's, which must not end this task
+            reason = repr(error)
         if reason:
-            self.failed += traces
+            self.failed += len(batch)
             self._complain(reason)
         else:
-            self.sent += traces
+            self.sent += len(batch)
 
     def _complain(self, reason: str) -> None:
         now = self._services.now()

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sft import __version__
 from sft.plugin import JoinRecord, PhaseRecord
 
 SHORT = 8
-"""Digits that are left of a hash, as in the log and the live view."""
+"""Digits that are left of a hash, as in the live view. Clients' ids are hashes; a shorter id stays whole."""
 
 FINE = ("established", "abandoned")
 """Outcomes that are nobody's failure."""
 
 _propagator = TraceContextTextMapPropagator()
+
+
+@attrs.frozen
+class Begun:
+    """A trace whose root has begun."""
+
+    join: JoinRecord
+    root: Span
 
 
 class Spans:
@@ -36,16 +45,19 @@ class Spans:
         provider.add_span_processor(self._ended)
         self._tracer: Tracer = provider.get_tracer("sft_tracing", __version__)
 
-    def of(self, join: JoinRecord) -> list[ReadableSpan]:
-        """The trace of a join; empty: it is not sampled."""
+    def begin(self, join: JoinRecord) -> Begun | None:
+        """The trace of a join, for :meth:`end`; None: it is not sampled."""
         parent = _propagator.extract({"traceparent": join.traceparent}, Context())
-        root = self._tracer.start_span(
-            "join", parent, SpanKind.SERVER, attributes=_attributes(join), start_time=_ns(join.began)
-        )
-        if root.is_recording():
-            within = set_span_in_context(root, Context())
-            for phase in join.phases:
-                self._add(phase, within)
+        root = self._tracer.start_span("join", parent, SpanKind.SERVER, start_time=_ns(join.began))
+        return Begun(join, root) if root.is_recording() else None
+
+    def end(self, begun: Begun) -> list[ReadableSpan]:
+        """All of the trace. Of one thread only."""
+        join, root = begun.join, begun.root
+        root.set_attributes(_attributes(join))
+        within = set_span_in_context(root, Context())
+        for phase in join.phases:
+            self._add(phase, within)
         if join.outcome not in FINE:
             root.set_status(Status(StatusCode.ERROR, join.outcome))
         root.end(_ns(join.ended))

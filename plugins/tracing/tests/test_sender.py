@@ -12,9 +12,19 @@ import trio.testing
 from sft.plugin import JoinRecord
 from sft.plugin.testing import FakeServices
 from sft_tracing import sender as sender_module
-from sft_tracing.sender import BATCH, LAST_SECONDS, QUEUE, QUIET_SECONDS, Sender
+from sft_tracing.sender import (
+    BATCH,
+    LAST_SECONDS,
+    QUEUE,
+    QUEUE_WITHOUT_OFFER,
+    QUIET_SECONDS,
+    Sender,
+)
 
 MakeJoin = Callable[..., JoinRecord]
+
+UNSAMPLED = "unsampled"
+"""The call of joins that are not traced."""
 
 
 class Collector:
@@ -27,12 +37,15 @@ class Collector:
         self.open = threading.Event()
         self.open.set()
 
-    def send(self, joins: Sequence[JoinRecord]) -> tuple[int, str]:
+    def begin(self, join: JoinRecord) -> JoinRecord | None:
+        return join if join.call != UNSAMPLED else None
+
+    def send(self, joins: Sequence[JoinRecord]) -> str:
         self.open.wait(10)
         if self.fault is not None:
             raise self.fault
         self.batches.append(list(joins))
-        return len(joins), self.reason
+        return self.reason
 
 
 @pytest.fixture
@@ -59,9 +72,9 @@ def services() -> Iterator[Services]:
 
 
 @pytest.fixture
-def sender(collector: Collector, services: Services, monkeypatch: pytest.MonkeyPatch) -> Sender:
+def sender(collector: Collector, services: Services, monkeypatch: pytest.MonkeyPatch) -> Sender[JoinRecord]:
     monkeypatch.setattr(sender_module, "GATHER_SECONDS", 0.01)
-    return Sender(collector.send, services)
+    return Sender(collector.begin, collector.send, services)
 
 
 async def until(happened: Callable[[], object]) -> None:
@@ -71,7 +84,7 @@ async def until(happened: Callable[[], object]) -> None:
 
 
 async def test_joins_of_a_moment_are_sent_together(
-    sender: Sender, collector: Collector, make_join: MakeJoin
+    sender: Sender[JoinRecord], collector: Collector, make_join: MakeJoin
 ) -> None:
     joins = [make_join(began=float(number)) for number in range(5)]
     async with trio.open_nursery() as nursery:
@@ -87,7 +100,7 @@ async def test_joins_of_a_moment_are_sent_together(
 
 
 async def test_what_does_not_fit_is_dropped_counted_and_logged_once_a_while(
-    sender: Sender,
+    sender: Sender[JoinRecord],
     collector: Collector,
     services: Services,
     make_join: MakeJoin,
@@ -108,8 +121,34 @@ async def test_what_does_not_fit_is_dropped_counted_and_logged_once_a_while(
     assert {len(batch) for batch in collector.batches} == {BATCH}
 
 
+async def test_joins_that_are_not_sampled_take_no_place_and_no_time(
+    sender: Sender[JoinRecord], collector: Collector, make_join: MakeJoin
+) -> None:
+    for _ in range(QUEUE + 1):
+        sender.take(make_join(call=UNSAMPLED))
+    traced = make_join()
+    sender.take(traced)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sender.run)
+        await until(lambda: sender.sent)
+        nursery.cancel_scope.cancel()
+    assert collector.batches == [[traced]]
+    assert sender.dropped == 0
+
+
+async def test_a_flood_of_joins_that_get_no_offer_takes_no_other_place(
+    sender: Sender[JoinRecord], make_join: MakeJoin
+) -> None:
+    for _ in range(QUEUE):
+        sender.take(make_join(outcome="too_many_requests", phases=()))
+    assert sender.dropped == QUEUE - QUEUE_WITHOUT_OFFER
+    for _ in range(QUEUE - QUEUE_WITHOUT_OFFER):
+        sender.take(make_join())
+    assert sender.dropped == QUEUE - QUEUE_WITHOUT_OFFER
+
+
 async def test_a_collector_that_refuses_is_told_of_rarely_and_asked_again(
-    sender: Sender,
+    sender: Sender[JoinRecord],
     collector: Collector,
     services: Services,
     make_join: MakeJoin,
@@ -129,7 +168,7 @@ async def test_a_collector_that_refuses_is_told_of_rarely_and_asked_again(
 
 
 async def test_a_fault_of_the_library_ends_nothing(
-    sender: Sender, collector: Collector, services: Services, make_join: MakeJoin
+    sender: Sender[JoinRecord], collector: Collector, services: Services, make_join: MakeJoin
 ) -> None:
     collector.fault = ConnectionError("refused")
     async with trio.open_nursery() as nursery:
@@ -144,8 +183,9 @@ async def test_a_fault_of_the_library_ends_nothing(
 
 
 async def test_what_waits_at_the_end_is_sent(
-    sender: Sender, collector: Collector, make_join: MakeJoin
+    sender: Sender[JoinRecord], collector: Collector, make_join: MakeJoin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sender_module, "GATHER_SECONDS", 60)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sender.run)
         sender.take(make_join())
@@ -156,7 +196,7 @@ async def test_what_waits_at_the_end_is_sent(
 
 
 async def test_a_collector_that_hangs_holds_up_neither_joins_nor_the_end(
-    sender: Sender, collector: Collector, make_join: MakeJoin
+    sender: Sender[JoinRecord], collector: Collector, make_join: MakeJoin
 ) -> None:
     collector.open.clear()
     async with trio.open_nursery() as nursery:

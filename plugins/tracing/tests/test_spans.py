@@ -19,6 +19,12 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SPANS = Spans("sft", 1.0)
 
 
+def trace_of(spans: Spans, join: JoinRecord) -> list[ReadableSpan]:
+    """Empty: it is not sampled."""
+    begun = spans.begin(join)
+    return [] if begun is None else spans.end(begun)
+
+
 def root_of(spans: list[ReadableSpan]) -> ReadableSpan:
     (root,) = [span for span in spans if span.name == "join"]
     return root
@@ -26,12 +32,12 @@ def root_of(spans: list[ReadableSpan]) -> ReadableSpan:
 
 def parent_of(traceparent: str, make_join: MakeJoin) -> tuple[str, str] | None:
     """(trace, span) of the parent that this header names."""
-    parent = root_of(SPANS.of(make_join(traceparent=traceparent))).parent
+    parent = root_of(trace_of(SPANS, make_join(traceparent=traceparent))).parent
     return None if parent is None else (f"{parent.trace_id:032x}", f"{parent.span_id:016x}")
 
 
 def test_spans_have_the_times_of_the_join(make_join: MakeJoin) -> None:
-    spans = SPANS.of(make_join())
+    spans = trace_of(SPANS, make_join())
     assert [(span.name, span.start_time, span.end_time) for span in spans] == [
         ("offer", 100_000_000_000, 100_500_000_000),
         ("http", 100_000_000_000, 100_500_000_000),
@@ -40,7 +46,7 @@ def test_spans_have_the_times_of_the_join(make_join: MakeJoin) -> None:
     ]
     root = root_of(spans)
     assert [span.parent for span in spans[:-1]] == [root.context] * 3
-    assert SPANS.of(make_join())[0].context.trace_id != root.context.trace_id
+    assert trace_of(SPANS, make_join())[0].context.trace_id != root.context.trace_id
     assert root.resource.attributes["service.name"] == "sft"
 
 
@@ -54,7 +60,7 @@ def test_spans_have_the_times_of_the_join(make_join: MakeJoin) -> None:
     ],
 )
 def test_joins_that_fail_are_errors(outcome: str, status: StatusCode, make_join: MakeJoin) -> None:
-    root = root_of(SPANS.of(make_join(outcome=outcome)))
+    root = root_of(trace_of(SPANS, make_join(outcome=outcome)))
     assert root.status.status_code is status
     assert root.attributes is not None
     assert root.attributes["sft.outcome"] == outcome
@@ -62,13 +68,13 @@ def test_joins_that_fail_are_errors(outcome: str, status: StatusCode, make_join:
 
 def test_the_phase_in_which_it_ended_is_an_error(make_join: MakeJoin) -> None:
     phases = (PhaseRecord(phase="ice", began=1.0, ended=2.0, done=False),)
-    (ice, _) = SPANS.of(make_join(outcome="no_path", phases=phases))
+    (ice, _) = trace_of(SPANS, make_join(outcome="no_path", phases=phases))
     assert ice.status.status_code is StatusCode.ERROR
 
 
 def test_nobody_is_named(make_join: MakeJoin) -> None:
     call, user = secrets.token_hex(16), secrets.token_hex(32)
-    spans = SPANS.of(make_join(call=call, participant=ParticipantId(user, "my phone")))
+    spans = trace_of(SPANS, make_join(call=call, participant=ParticipantId(user, "my phone")))
     told = " ".join(span.to_json() for span in spans)
     assert call[:8] in told
     assert user[:8] in told
@@ -104,7 +110,7 @@ def test_no_header_breaks_a_trace(header: str) -> None:
     join = JoinRecord(
         call="c", participant=ParticipantId("u", "c"), outcome="established", began=1.0, ended=2.0
     )
-    (root,) = SPANS.of(join)
+    (root,) = trace_of(SPANS, join)
     assert root.name == "join"
     join = JoinRecord(
         call=header,
@@ -114,15 +120,15 @@ def test_no_header_breaks_a_trace(header: str) -> None:
         ended=2.0,
         traceparent=header,
     )
-    assert len(SPANS.of(join)) == 1
+    assert len(trace_of(SPANS, join)) == 1
 
 
 def test_a_share_of_the_joins_is_traced_whole(make_join: MakeJoin) -> None:
     spans = Spans("sft", 0.25)
-    sizes = [len(spans.of(make_join())) for _ in range(2000)]
+    sizes = [len(trace_of(spans, make_join())) for _ in range(2000)]
     assert set(sizes) == {0, 4}
     assert 350 < sizes.count(4) < 650, "500 are expected, seven standard deviations are 136"
 
 
 def test_clients_cannot_have_themselves_traced_by_a_flag(make_join: MakeJoin) -> None:
-    assert Spans("sft", 0.0).of(make_join(traceparent=f"00-{TRACE}-{SPAN}-01")) == []
+    assert trace_of(Spans("sft", 0.0), make_join(traceparent=f"00-{TRACE}-{SPAN}-01")) == []
