@@ -193,7 +193,6 @@ class Connection:
         if self.closed:
             return
         self.clock.closed(now)
-        self.tell_of_join(now)
         self.join.event(Event.CLOSE, now)
         self._timer.cancel()
         self._context.routes.pop(self.peer.ufrag, None)
@@ -202,6 +201,7 @@ class Connection:
             self._flush()
         for transport in self.transports:
             transport.close()
+        self.tell_of_join(now)
         self.on_closed(reason, detail, now)
         self.endpoint.close()
 

@@ -398,8 +398,8 @@ def sft_join_ended(join: JoinRecord) -> None:
     that is asked for is a join of its own.
 
     When: for one that failed or was refused, at once; for an established one when its first packet of media
-    came, within a second, or after ten seconds without one. Not for joins under way in a worker that dies.
-    Where: the gateway, in the task that hears of it.
+    came, within a second, or after ten seconds without one. Not for joins under way in a worker that dies or
+    when the server stops. Where: the gateway, in the task that hears of it.
 
     A fault *is skipped*.
 

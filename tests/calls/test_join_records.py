@@ -114,6 +114,21 @@ def test_a_join_that_fails_is_told_of_at_once_with_what_its_request_said(make_wo
     assert 3.0 <= http.ended - http.began < 4.5
 
 
+def test_a_join_is_told_of_when_its_port_and_its_route_are_free(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that none is lost whatever the telling ends in."""
+    held: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        world.observer, "join_ended", lambda join: held.append((world.open_ports, len(world.context.routes)))
+    )
+    alice = world.client("alice")
+    alice.connect()
+    world.run(60)
+    assert held == [(0, 0)]
+    world.assert_empty()
+
+
 def test_each_connection_of_a_participant_is_a_join_of_its_own(world: World) -> None:
     alice, bob = world.join("alice", "bob")
     alice.connect()
