@@ -73,14 +73,20 @@ $(VENV)/dev.stamp: $(PROJECTS) | $(BIN)/python
 	$(PIP) install --quiet $(EDITABLE) $(EXTRAS:%=-e %) --group dev
 	@touch $@ $(VENV)/run.stamp
 
-# A prototype in C. Without a compiler its tests and its benchmark are skipped.
+# A prototype in C. Where it cannot be compiled, what was compiled before goes too: its tests and its benchmark are
+# skipped, and never run what is not here any more.
 NATIVE := plugins/engine_native
+HAS_HEADERS := $(BIN)/python -c 'import os, sysconfig; \
+	raise SystemExit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
 $(VENV)/native.stamp: $(wildcard $(NATIVE)/*.* $(NATIVE)/*/*.py) | $(VENV)/dev.stamp
-	@if [ "$$CI" = true ] && [ "$$(id -u)" = 0 ] && ! command -v cc >/dev/null; then \
+	@if [ "$$CI" = true ] && [ "$$(id -u)" = 0 ] && ! { command -v cc >/dev/null && $(HAS_HEADERS); }; then \
 		apt-get update -qq; $(APT) gcc libc6-dev python3-dev; \
 	fi
-	@$(PIP) install --quiet -e $(NATIVE) && touch $@ || [ "$$CI" != true ] && \
-		{ test -e $@ || echo "*** the native engine cannot be compiled here: its tests will be skipped ***" >&2; }
+	@rm -f $@
+	@$(PIP) install --quiet -e $(NATIVE) && touch $@ || { \
+		$(PIP) uninstall --quiet --yes sft-engine-native 2>/dev/null; \
+		[ "$$CI" != true ] && echo "*** the native engine cannot be compiled here: its tests will be skipped ***" >&2; \
+	}
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
