@@ -118,7 +118,8 @@ class LightClient:
 
     async def answer(self) -> None:
         """SETUP, which the server must take."""
-        assert await self.say_answer(self._answer())
+        reply = await self._handle(Answer(self.call, self.id, self._answer()))
+        assert isinstance(reply, Accepted), reply
 
     async def say_answer(self, sdp: str) -> bool:
         """SETUP with any text at all. Whether the server took it."""
