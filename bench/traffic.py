@@ -131,6 +131,8 @@ SHAPES = CALLS | {"in": to_nobody()}
 class UdpBase:
     """A bound UDP socket, as ``sft.plugin.interfaces.Base`` wants it."""
 
+    segments = True
+
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)

@@ -198,9 +198,10 @@ static void forward(struct engine *engine, const struct slot *slot, uint32_t csr
 	memcpy(out + OUT_HEADER, rest, rest_length);
 	if (engine->protect(outlet->srtp, out, &length))
 		engine->failed++;
-	else if (outlet->fd < 0)
+	else if (outlet->fd < 0) {
+		engine->handed = 1;
 		hand_over(outlet->handle, out, length);
-	else if (engine->at_once)
+	} else if (engine->at_once || outlet->alone)
 		send_one(engine, outlet, out, length);
 	else
 		enqueue(engine, outlet, out, length);

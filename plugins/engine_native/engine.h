@@ -11,6 +11,7 @@ struct outlet {
 	void *srtp;
 	void *handle; /* for hand_over; used when fd is -1 */
 	int fd;
+	int alone;  /* takes no segments: nothing waits */
 	int address_length;
 	uint8_t address[28]; /* sockaddr_in or sockaddr_in6 */
 	struct outlet *next; /* in the engine's list, while it is 'listed' */
@@ -41,6 +42,7 @@ struct engine {
 	protect_function protect;
 	struct outlet *first, *last; /* those with packets that wait */
 	int at_once; /* nothing waits, each packet leaves alone */
+	int handed;  /* hand_over, so Python, was called since the caller last cleared it */
 	/* What went no further since the caller last looked: packets in, and packets out. */
 	uint32_t too_large;
 	uint32_t blocked;

@@ -121,10 +121,19 @@ static int read_one(struct reader *self, int index, double now, PyObject *python
 	return result;
 }
 
+/* A fault at one datagram must not lose those that were read together with it, so it comes out behind them. */
+static void keep_first(struct reader *self, PyObject **type, PyObject **value, PyObject **trace)
+{
+	if (*type)
+		PyErr_WriteUnraisable((PyObject *)self);
+	else
+		PyErr_Fetch(type, value, trace);
+}
+
 int read_socket(struct reader *self, double now)
 {
-	int count = receive(self->fd), called = 0;
-	PyObject *python_now;
+	int count = receive(self->fd), called = 0, closed = 0;
+	PyObject *python_now, *type = NULL, *value = NULL, *trace = NULL;
 
 	if (count <= 0)
 		return 0; /* nothing, or an ICMP error that something sent earlier caused */
@@ -132,16 +141,21 @@ int read_socket(struct reader *self, double now)
 		self->engine->at_once = 0;
 	if (!(python_now = PyFloat_FromDouble(now)))
 		return -1;
-	for (int i = 0; i < count; i++) {
+	for (int i = 0; i < count && !closed; i++) {
 		int result = read_one(self, i, now, python_now);
-		int closed = result > 0 ? is_closed(self) : 0; /* by what it just received */
 
-		called |= result | closed;
-		if (called < 0 || closed)
-			break;
+		if (result < 0)
+			keep_first(self, &type, &value, &trace);
+		called |= result != 0;
+		closed = result ? is_closed(self) : 0; /* by what it just received */
 	}
+	if (closed < 0)
+		keep_first(self, &type, &value, &trace);
 	Py_DECREF(python_now);
-	return called;
+	if (!type)
+		return called;
+	PyErr_Restore(type, value, trace);
+	return -1;
 }
 
 int end_turn(struct engine *engine, PyObject *owner)

@@ -18,7 +18,7 @@ struct waiter {
 	PyObject *owner, *watched, *on_error;
 	int epoll, loop;
 	double offset;  /* of the worker's clock to the machine's */
-	int at, count;  /* of 'events': those before 'at' have been served */
+	int at, count;  /* of 'events', without the loop's: those before 'at' have been served */
 	int loop_ready, others_ready, called;
 	struct epoll_event events[EVENTS];
 };
@@ -29,6 +29,18 @@ double monotonic(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+/* The loop's event counts in the call whose own wait saw it: by the next the loop has run, and has taken what there was. */
+static void take_out_loop(struct waiter *self)
+{
+	for (int i = 0; i < self->count; i++) {
+		if (self->events[i].data.fd == self->loop) {
+			self->loop_ready = 1;
+			self->events[i] = self->events[--self->count];
+			return;
+		}
+	}
 }
 
 /* 0: there is something, or a signal came; 1: the time is over; -1: an exception. */
@@ -42,6 +54,7 @@ static int wait_until(struct waiter *self, double deadline)
 	Py_END_ALLOW_THREADS
 	self->at = 0;
 	self->count = count < 0 ? 0 : count;
+	take_out_loop(self);
 	if (count >= 0)
 		return count ? 0 : 1;
 	if (errno != EINTR) {
@@ -77,10 +90,6 @@ static int serve(struct waiter *self, int fd, double now)
 	PyObject *key, *callback;
 	int result;
 
-	if (fd == self->loop) {
-		self->loop_ready = 1;
-		return 0;
-	}
 	if (!(key = PyLong_FromLong(fd)))
 		return -1;
 	callback = PyDict_GetItemWithError(self->watched, key);
@@ -112,6 +121,7 @@ static int take_turn(struct waiter *self)
 			return -1;
 		now = monotonic();
 	} while (self->at < self->count && now < end);
+	self->called |= self->engine->handed;
 	return end_turn(self->engine, self->owner) < 0 ? report_error(self) : 0;
 }
 
@@ -123,7 +133,7 @@ static PyObject *waiter_call(struct waiter *self, PyObject *arguments, PyObject 
 	if (keywords || !PyArg_ParseTuple(arguments, "d", &seconds))
 		return NULL;
 	deadline = monotonic() + seconds;
-	self->loop_ready = self->others_ready = self->called = 0;
+	self->loop_ready = self->others_ready = self->called = self->engine->handed = 0;
 	do {
 		if (self->at == self->count) {
 			int waited = wait_until(self, deadline);

@@ -111,6 +111,7 @@ class NativeOutlet:
         self._engine.flush_one(self)
         self._send = base.send
         self._address = address
+        self.c.alone = not getattr(base, "segments", False)
         packed = None if base.fd is None else socket_address(address)
         if packed is None:
             self.c.fd = -1
@@ -123,6 +124,7 @@ class NativeOutlet:
         return NativeSlot(self, ssrc)
 
     def send_rtcp(self, compound: bytes) -> None:
+        self._engine.flush_one(self)
         try:
             protected = self._session.protect_rtcp(compound)
         except (Error, ValueError):

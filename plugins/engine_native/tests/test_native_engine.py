@@ -22,6 +22,8 @@ PACKET = bytes.fromhex("80640001000003e800000005") + b"payload"
 
 
 class SocketBase:
+    segments = True
+
     def __init__(self, bound: socket.socket) -> None:
         self.fd = bound.fileno()
 
@@ -215,6 +217,42 @@ def test_what_waits_for_a_receiver_that_leaves_is_forgotten(
     left = [number for number in range(3) if number != closed]
     assert [theirs.recv(2000)[11] for _ in range(4)] == [left[0], left[0], left[1], left[1]]
     assert counted(drops) == {}
+
+
+def test_nothing_waits_where_segments_are_not_wanted(
+    ours: socket.socket, theirs: socket.socket, drops: Drops
+) -> None:
+    class Plain(SocketBase):
+        segments = False
+
+    engine = NativeEngine(drops)
+    engine.hold()
+    outlet = engine.open_outlet(KEYS)
+    slot = outlet.open_slot(1)
+    route = engine.make_route([slot], 2)
+    theirs.setblocking(False)
+    outlet.set_path(SocketBase(ours), theirs.getsockname())
+    engine.fan_out(route, PACKET, 1)
+    with pytest.raises(BlockingIOError):
+        theirs.recv(2000)
+    outlet.set_path(Plain(ours), theirs.getsockname())
+    engine.fan_out(route, PACKET, 2)
+    engine.repeat(slot, PACKET, 2, 1, 1000)
+    assert [theirs.recv(2000)[3] for _ in range(3)] == [1, 2, 1]
+
+
+def test_reports_do_not_overtake_packets_that_wait(
+    ours: socket.socket, theirs: socket.socket, drops: Drops
+) -> None:
+    base = SocketBase(ours)
+    base.send = ours.sendto
+    engine = NativeEngine(drops)
+    engine.hold()
+    outlet = engine.open_outlet(KEYS)
+    outlet.set_path(base, theirs.getsockname())
+    engine.fan_out(engine.make_route([outlet.open_slot(1)], 2), PACKET, 1)
+    outlet.send_rtcp(bytes.fromhex("80c9000100000001"))
+    assert [theirs.recv(2000)[1] for _ in range(2)] == [PACKET[1], 0xC9]
 
 
 def test_a_way_out_that_takes_no_segments_gets_the_packets_one_by_one(drops: Drops) -> None:

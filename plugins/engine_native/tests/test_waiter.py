@@ -131,6 +131,26 @@ def test_a_busy_socket_keeps_no_other_waiting(pump: Pump) -> None:
     assert pump.drops.counts[Drop.SRTP_TOO_EARLY] <= 32
 
 
+def test_of_the_other_loop_only_the_wait_tells_that_saw_it(pump: Pump) -> None:
+    """It runs between two waits, and takes what there was."""
+
+    def outlast_the_turn(base: UdpBase, data: bytes, address: object, now: float) -> None:
+        end = time.monotonic() + 0.005
+        while time.monotonic() < end:
+            pass
+
+    slow, other = pump.peer(), pump.peer()
+    slow._receive.args[0].control = outlast_the_turn
+    for base in (slow, other):
+        pump.send(base, CONTROL)
+    pump.waker.send(b"!")
+    assert pump.wait(60.0) is True
+    assert pump.controls == []
+    pump.loop.recv(1)
+    assert pump.wait(60.0) is False
+    assert pump.controls == [CONTROL]
+
+
 def test_signals_are_heard(pump: Pump) -> None:
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt

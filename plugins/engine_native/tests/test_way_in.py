@@ -7,9 +7,11 @@ import gc
 import importlib.util
 import itertools
 import random
+import select
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -93,7 +95,8 @@ class World:
                 endpoint.set_path(self.stream, ("192.0.2.9", number))
             else:
                 endpoint.set_path(
-                    UdpBase(self.udp(), partial(receive, endpoint), self.drops), far.getsockname()
+                    UdpBase(self.udp(), partial(receive, endpoint), self.drops, segments=True),
+                    far.getsockname(),
                 )
         self.sender.set_path(self.base, self.client.getsockname())
 
@@ -496,19 +499,50 @@ def test_what_is_read_after_the_socket_was_closed_by_it_is_forgotten(worlds: Wor
         assert world.sender.packets == 0
 
 
-def test_a_fault_of_python_code_comes_out_and_the_next_packet_is_taken(worlds: Worlds) -> None:
-    def fail(base: UdpBase, data: bytes, address: object, now: float) -> bool:
-        raise RuntimeError("bug")
+def test_faults_of_python_code_come_out_and_cost_no_other_packet(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is raised, of others that were read with it Python is told."""
 
+    def fail(base: UdpBase, data: bytes, address: object, now: float) -> bool:
+        raise RuntimeError(data.decode())
+
+    others: list[BaseException | None] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: others.append(told.exc_value))
     native = worlds.worlds[1]
     native.sender.control = fail
+    for check in (b"\0first", b"\0second"):
+        worlds.send_packet(AUDIO)
+        worlds.send(check)
     worlds.send_packet(AUDIO)
-    worlds.send(CHECK)
-    with pytest.raises(RuntimeError, match="bug"):
+    with pytest.raises(RuntimeError, match="first"):
         native.on_readable(worlds.now)
+    assert native.sender.packets == 3
+    assert [str(error) for error in others] == ["\0second"]
     worlds.send_packet(AUDIO)
     native.read(worlds.now)
-    assert native.sender.packets == 2
+    assert native.sender.packets == 4
+
+
+def test_the_waiter_comes_back_when_a_transport_was_given_a_packet(worlds: Worlds) -> None:
+    """Its ``send`` is Python code; were it not for that, the loop would be waited for and seen."""
+    worlds.send_packet(HIGH, elements=b"\x31\0\0" + KEYFRAME + b"\x40h")
+    worlds.read()
+    native = worlds.worlds[1]
+    loop, waker = socket.socketpair()
+    loop.setblocking(False)
+    native.sockets += loop, waker
+    native.stream.send = lambda data, address: waker.send(b"!")
+    native.endpoints[3].set_path(native.stream, ("192.0.2.9", 0))
+    fd = native.base.fd
+    with select.epoll() as epoll:
+        epoll.register(fd, select.EPOLLIN)
+        wait = native.engine.waiter(
+            epoll.fileno(), loop.fileno(), {fd: native.on_readable}, time.monotonic, lambda error: None
+        )
+        worlds.send_packet(HIGH, elements=b"\x31\0\0" + FOLLOWING)
+        assert wait(60.0) is False
+        assert waits(loop)
 
 
 def fuzz(both: Worlds, mutants: Iterable[bytes]) -> None:
