@@ -24,8 +24,9 @@ SLOTS_PER_COMPOUND = 12
 """Sender reports with their CNAMEs in one datagram: 72 bytes each, next to at most 31 report blocks."""
 
 SLOTS_IN_TURN = 4
-"""Sender reports to one participant at a time, new slots aside: with fourteen slots each has one every 3.5 s.
-They are for lip sync, which needs two to begin with and then few, and for round trips, for which one does."""
+"""Sender reports to one participant at a time; more if more are owed out of turn. With fourteen slots
+each has one every 3.5 s. They are for lip sync, which needs few once it has a line to go by, and for
+round trips, for which one does."""
 
 OUTAGE = 4.0
 """Seconds without RTCP after which a receiver of video was cut off; it reports every second or so."""
@@ -127,15 +128,16 @@ def report(endpoint: Endpoint, now: float, wall: float) -> None:
 
 
 def _whose_turn_it_is(active: list[tuple[Slot, Source]]) -> list[tuple[Slot, Source]]:
-    """All whose source is new, twice, and of the others those that have waited longest."""
-    active.sort(key=lambda pair: (pair[0].told > 1, pair[0].told_at))
-    new = sum([slot.told <= 1 for slot, _ in active])
-    return active[: max(SLOTS_IN_TURN, new)]
+    """All whose source is new, and of the others those that have waited longest, one at least."""
+    active.sort(key=lambda pair: (pair[0].owed == 0, pair[0].told_at))
+    new = sum([slot.owed > 0 for slot, _ in active])
+    return active[: max(SLOTS_IN_TURN, new + 1)]
 
 
 def _sender_report(slot: Slot, source: Source, now: float, wall: float, ntp: int) -> bytes:
     """What the slot's RTP timestamp is at this moment of our clock (RFC 3550 section 6.4.1)."""
-    slot.told += 1
+    if slot.owed:
+        slot.owed -= 1
     slot.told_at = now
     timestamp = source.timestamp_at(now, wall) + slot.attachments[-1].timestamp_offset
     return rtcp.write_sender_report(slot.ssrc, ntp, timestamp, slot.packets, slot.octets)

@@ -22,6 +22,13 @@ HISTORY = 32
 MAX_EXPECTED = 1 << 15
 """Packets between two reports; more are nonsense."""
 
+REPORTS_OF_FIRST = 2
+"""Sender reports on a slot's first source that do not wait for their turn: lip sync needs two to begin."""
+
+REPORTS_OF_NEXT = 20
+"""The same on each later source: libwebrtc draws its line of RTP over wall time through the last twenty, and
+it is wrong as long as those on the source before are among them."""
+
 
 class Grant(IntEnum):
     """How much of what is wanted a video slot may show."""
@@ -77,6 +84,7 @@ class Slot:
         "mid",
         "nacked",
         "named",
+        "owed",
         "pending",
         "quality",
         "receiver",
@@ -86,7 +94,6 @@ class Slot:
         "since",
         "source",
         "ssrc",
-        "told",
         "told_at",
         "wanted",
     )
@@ -116,9 +123,10 @@ class Slot:
         self.source: Source | None = None
         self.since = 0.0
         """When the source was attached."""
-        self.told = 0
+        self.owed = 0
+        """Sender reports that do not wait for their turn, as the source is new."""
         self.told_at = 0.0
-        """How many sender reports have gone out since then, and when the last did."""
+        """When the last sender report went out."""
         self.first_number = 0
         """The source's number the attachment began with."""
         self.attachments: deque[Attachment] = deque(maxlen=HISTORY)
@@ -155,7 +163,7 @@ class Slot:
         timestamp_offset = timestamp - source.timestamp & 0xFFFFFFFF
         self.source = source
         self.since = now
-        self.told = 0
+        self.owed = REPORTS_OF_NEXT if self.attachments else REPORTS_OF_FIRST
         self.first_number = number
         self.attachments.append(Attachment(source, self._sequence + 1, sequence_offset, timestamp_offset))
         self._packets -= source.packets

@@ -169,41 +169,71 @@ def test_nonsense_in_a_sender_report_does_not_reach_receivers(call, pair) -> Non
     assert report.rtp - out[0].timestamp & 0xFFFFFFFF < 3 * 48_000
 
 
-def test_many_slots_take_turns_in_sender_reports_and_a_new_source_is_told_of_twice_first(call) -> None:
-    senders = [call.join() for _ in range(8)]
-    receiver = call.join()
-    call.connect_all()
-    one = receiver.endpoint.video_slots[0]
-    many = [
-        type(one)(receiver.endpoint, one.kind, str(i), 0x8000 + i, "L" * 36, 0, 0)
-        for i in range(len(senders))
-    ]
-    receiver.endpoint.slots = {slot.ssrc: slot for slot in many}
+class ManySlots:
+    """A receiver with eight slots, each with a source of its own."""
 
-    def told_while(seconds: float) -> list[set[int]]:
-        """The slots of each report."""
-        reports = []
-        for _ in range(round(seconds / 0.1)):
-            for ssrc, sender in enumerate(senders):
+    def __init__(self, call) -> None:
+        self._call = call
+        self._senders = [call.join() for _ in range(8)]
+        self._receiver = call.join()
+        call.connect_all()
+        endpoint = self._receiver.endpoint
+        one = endpoint.video_slots[0]
+        self._slots = [type(one)(endpoint, one.kind, str(i), i, "L" * 36, 0, 0) for i in range(8)]
+        endpoint.slots = {slot.ssrc: slot for slot in self._slots}
+        self.told_in(2)
+        for slot, sender in zip(self._slots, self._senders, strict=True):
+            slot.attach(sender.endpoint.layers["h"], call.now)
+
+    def told_in(self, rounds: int) -> list[set[int]]:
+        """The slots of each compound in so many tenths of a second."""
+        compounds = []
+        for _ in range(rounds):
+            for ssrc, sender in enumerate(self._senders):
                 sender.video(ssrc + 1, "h")
-            call.advance(0.1)
-            if told := {report.ssrc for report in receiver.asked(rtcp.SenderReport)}:
-                reports.append(told)
-        return reports
+            self._call.advance(0.1)
+            if told := {report.ssrc for report in self._receiver.asked(rtcp.SenderReport)}:
+                compounds.append(told)
+        return compounds
 
-    told_while(0.2)
-    for slot, sender in zip(many, senders, strict=True):
-        slot.attach(sender.endpoint.layers["h"], call.now)
-    everyone = {slot.ssrc for slot in many}
-    first, second, *others = told_while(8)
-    assert first == second == everyone
+    def switch(self, number: int) -> None:
+        """To another source."""
+        slot = self._slots[number]
+        slot.detach()
+        slot.attach(self._senders[(number + 1) % 8].endpoint.layers["h"], self._call.now)
+        slot.source.reroute()
+
+
+def test_many_slots_take_turns_in_sender_reports_after_two_of_each(call) -> None:
+    first, second, *others = ManySlots(call).told_in(80)
+    assert first == second == set(range(8))
     assert {len(told) for told in others} == {4}
     for told, told_next in pairwise(others):
-        assert told | told_next == everyone
-    many[0].detach()
-    many[0].attach(senders[1].endpoint.layers["h"], call.now)
-    many[0].source.reroute()
-    assert [many[0].ssrc in told for told in told_while(2.6)[:2]] == [True, True]
+        assert told | told_next == set(range(8))
+
+
+def test_a_slot_that_switched_is_told_of_until_the_receiver_has_forgotten_the_source_before(call) -> None:
+    """libwebrtc synchronises by the last twenty reports."""
+    slots = ManySlots(call)
+    slots.told_in(40)
+    slots.switch(0)
+    compounds = slots.told_in(300)
+    assert all(0 in told for told in compounds[:20])
+    assert not all(0 in told for told in compounds[20:24])
+    assert {len(told) for told in compounds} == {4}
+
+
+def test_slots_that_switch_all_the_time_leave_a_turn_to_the_others(call) -> None:
+    slots = ManySlots(call)
+    slots.told_in(40)
+    others = []
+    for _ in range(6):
+        for number in range(5):
+            slots.switch(number)
+        others += [told - set(range(5)) for told in slots.told_in(10)]
+    assert {len(told) for told in others} == {1}
+    for three in zip(others, others[1:], others[2:], strict=False):
+        assert set.union(*three) == {5, 6, 7}
 
 
 def test_transport_feedback_goes_out_every_tenth_of_a_second_also_for_padding(call, pair) -> None:
