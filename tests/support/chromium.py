@@ -35,7 +35,7 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from support.page import ChromiumError, ConsoleMessage, Json, Page, PageCrashed
+from support.page import ChromiumError, ConsoleMessage, Json, Page, PageCrashed, PageNavigated
 
 __all__ = [
     "Chromium",
@@ -143,7 +143,9 @@ class Chromium:
         finally:
             self._replies.pop(number, None)
         if "error" in reply.message:
-            raise ChromiumError(f"{method}: {reply.message['error'].get('message')}")
+            reason = str(reply.message["error"].get("message"))
+            kind = PageNavigated if "navigated" in reason else ChromiumError
+            raise kind(f"{method}: {reason}")
         result: Json = reply.message["result"]
         return result
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,6 +26,10 @@ class ChromiumError(Exception):
 
 class PageCrashed(ChromiumError):
     """The page's renderer process has ended."""
+
+
+class PageNavigated(ChromiumError):
+    """The page went elsewhere while a command was under way; that one has no result."""
 
 
 @attrs.frozen
@@ -156,12 +161,13 @@ class Page:
         return await self.evaluate(f"({function})(...{json.dumps(arguments)})", seconds=seconds)
 
     async def wait_for(self, expression: str, *, seconds: float = 20) -> Any:
-        """Wait until a JavaScript expression is true-ish, and give its value."""
+        """Wait until a JavaScript expression is true-ish, and give its value. The page may go elsewhere."""
         value = None
         with trio.move_on_after(seconds):
             while True:
-                if value := await self.evaluate(expression, seconds=seconds):
-                    return value
+                with suppress(PageNavigated):
+                    if value := await self.evaluate(expression, seconds=seconds):
+                        return value
                 await trio.sleep(0.05)
         raise ChromiumError(f"still {value!r} after {seconds} s: {expression[:200]}")
 
