@@ -135,13 +135,6 @@ static int peer_clear(struct peer *self)
 	return 0;
 }
 
-static void peer_dealloc(struct peer *self)
-{
-	PyObject_GC_UnTrack(self);
-	peer_clear(self);
-	Py_TYPE(self)->tp_free((PyObject *)self);
-}
-
 PyTypeObject PeerType = {
 	PyVarObject_HEAD_INIT(NULL, 0)
 	.tp_name = "sft_engine_native._way_in.Peer",
@@ -150,5 +143,5 @@ PyTypeObject PeerType = {
 	.tp_doc = "An address that has proven to be an endpoint's.",
 	.tp_traverse = (traverseproc)peer_traverse,
 	.tp_clear = (inquiry)peer_clear,
-	.tp_dealloc = (destructor)peer_dealloc,
+	.tp_dealloc = free_object,
 };

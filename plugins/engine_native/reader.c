@@ -237,13 +237,6 @@ static int reader_clear(struct reader *self)
 	return 0;
 }
 
-static void reader_dealloc(struct reader *self)
-{
-	PyObject_GC_UnTrack(self);
-	reader_clear(self);
-	Py_TYPE(self)->tp_free((PyObject *)self);
-}
-
 PyTypeObject ReaderType = {
 	PyVarObject_HEAD_INIT(NULL, 0)
 	.tp_name = "sft_engine_native._way_in.Reader",
@@ -254,5 +247,5 @@ PyTypeObject ReaderType = {
 	.tp_call = (ternaryfunc)reader_call,
 	.tp_traverse = (traverseproc)reader_traverse,
 	.tp_clear = (inquiry)reader_clear,
-	.tp_dealloc = (destructor)reader_dealloc,
+	.tp_dealloc = free_object,
 };

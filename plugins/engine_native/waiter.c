@@ -191,13 +191,6 @@ static int waiter_clear(struct waiter *self)
 	return 0;
 }
 
-static void waiter_dealloc(struct waiter *self)
-{
-	PyObject_GC_UnTrack(self);
-	waiter_clear(self);
-	Py_TYPE(self)->tp_free((PyObject *)self);
-}
-
 PyTypeObject WaiterType = {
 	PyVarObject_HEAD_INIT(NULL, 0)
 	.tp_name = "sft_engine_native._way_in.Waiter",
@@ -208,5 +201,5 @@ PyTypeObject WaiterType = {
 	.tp_call = (ternaryfunc)waiter_call,
 	.tp_traverse = (traverseproc)waiter_traverse,
 	.tp_clear = (inquiry)waiter_clear,
-	.tp_dealloc = (destructor)waiter_dealloc,
+	.tp_dealloc = free_object,
 };

@@ -1,6 +1,13 @@
 /* sft_engine_native._way_in: the module. */
 #include "way_in.h"
 
+void free_object(PyObject *self)
+{
+	PyObject_GC_UnTrack(self);
+	Py_TYPE(self)->tp_clear(self);
+	Py_TYPE(self)->tp_free(self);
+}
+
 static PyObject *set_up(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
 	static char *names[] = { "endpoint", "source", "numbering", "audio", "drop_silent", "silent", "most_dropped",

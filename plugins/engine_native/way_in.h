@@ -48,6 +48,9 @@ struct reader {
 };
 extern PyTypeObject PeerType, ReaderType, WaiterType;
 
+/* tp_dealloc of all three: none has a subclass, and what they hold is what tp_clear lets go of. */
+void free_object(PyObject *self);
+
 double monotonic(void);
 
 /* Who sends from there, a borrowed reference; NULL: nobody who has proven it, or an exception. */

@@ -256,7 +256,10 @@ Wait: TypeAlias = Callable[[float], bool]
 
 
 class MakeWaiter(Protocol):
-    """See :meth:`ReadingEngine.waiter`."""
+    """Makes what waits while trio has nothing to do: for the worker's ``epoll``, and for the descriptor that
+    trio's ``loop`` waits for. ``watched``: what is called of the epoll's descriptors, as it is at any time.
+    It may call those that are the engine's own readers and go on waiting, but comes back when others are
+    ready and when anything else of Python was called. ``on_error`` is told what readers let out."""
 
     def __call__(
         self,
@@ -279,15 +282,5 @@ class ReadingEngine(Engine, Protocol):
         (:class:`ReadableBase`). ``whose``: None, or of a shared port whose an address is, as
         ``whose(base.proven[address])``; that value changes when the peer does."""
 
-    def waiter(
-        self,
-        epoll: int,
-        loop: int,
-        watched: dict[int, OnReadable],
-        clock: Callable[[], float],
-        on_error: Callable[[BaseException], None],
-    ) -> Wait:
-        """What waits while trio has nothing to do: for the worker's ``epoll``, and for the descriptor that
-        trio's ``loop`` waits for. ``watched``: what is called of the epoll's descriptors, as it is at any
-        time. It may call those that are its own readers and go on waiting, but comes back when others are
-        ready and when anything else of Python was called. ``on_error`` is told what readers let out."""
+    @property
+    def waiter(self) -> MakeWaiter: ...
