@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -32,21 +30,17 @@ def test_a_process_counts_with_all_that_descend_from_it() -> None:
 
 
 def test_threads_that_end_meanwhile_are_no_trouble() -> None:
-    stop = threading.Event()
-
-    def churn() -> None:
-        while not stop.is_set():
-            threading.Thread(target=lambda: None).start()
-
-    churning = threading.Thread(target=churn)
-    churning.start()
+    churn = "import threading\nprint(flush=True)\nwhile True: threading.Thread(target=int).start()"
+    churning = subprocess.Popen([sys.executable, "-c", churn], stdout=subprocess.PIPE)
     try:
-        for _ in range(300):
-            assert process.cpu(os.getpid()) > 0
-            process.family(os.getpid())
+        assert churning.stdout is not None
+        churning.stdout.readline()  # it is under way
+        for _ in range(3000):
+            assert process.cpu(churning.pid) >= 0
+            assert process.family(churning.pid) == [churning.pid]
     finally:
-        stop.set()
-        churning.join()
+        churning.kill()
+        churning.communicate()
 
 
 def test_a_server_that_is_not_there_is_told() -> None:

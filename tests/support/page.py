@@ -53,7 +53,8 @@ class Page:
         self._context = context
         self._target = target
         self._session = session
-        self._loaded = trio.Event()
+        self._loaded: set[str] = set()  # loader ids: one per document
+        self._load = trio.Event()
         self._bindings: dict[str, Callable[[str], object]] = {}
         self.pid = 0
         """Process id of the page's renderer."""
@@ -73,6 +74,7 @@ class Page:
 
     async def prepare(self, size: tuple[int, int], dark: bool, before_load: str) -> None:
         await self.command("Page.enable")
+        await self.command("Page.setLifecycleEventsEnabled", enabled=True)
         await self.command("Runtime.enable")
         await self.command("Log.enable")
         await self.command("Inspector.enable")
@@ -108,23 +110,28 @@ class Page:
     async def goto(self, url: str, *, seconds: float = 20) -> None:
         """Load ``url`` and wait for its load event. A change of the fragment only loads nothing."""
         async with self._browser.lock:
-            self._loaded = trio.Event()
             result = await self.command("Page.navigate", url=url)
             if result.get("errorText"):
                 raise ChromiumError(f"{url}: {result['errorText']}")
-            if "loaderId" in result:
-                await self._wait_for_load(url, seconds)
+            if loader := result.get("loaderId"):
+                await self._wait_for_load(lambda loaded: loaded == loader, url, seconds)
 
     async def reload(self, *, seconds: float = 20) -> None:
         """Load the same address again, and wait for the load event."""
         async with self._browser.lock:
-            self._loaded = trio.Event()
+            before = self._loaded | {await self._loader()}
             await self.command("Page.reload")
-            await self._wait_for_load("reload", seconds)
+            await self._wait_for_load(lambda loaded: loaded not in before, "reload", seconds)
 
-    async def _wait_for_load(self, what: str, seconds: float) -> None:
+    async def _loader(self) -> str:
+        """The id of the load that brought the present document, whether it has ended or not."""
+        return str((await self.command("Page.getFrameTree"))["frameTree"]["frame"]["loaderId"])
+
+    async def _wait_for_load(self, is_awaited: Callable[[str], bool], what: str, seconds: float) -> None:
+        """Wait for the load event of the awaited document: the one before may still have its own to come."""
         with trio.move_on_after(seconds) as scope:
-            await self._loaded.wait()
+            while not any(map(is_awaited, self._loaded)):
+                await self._load.wait()
         if scope.cancelled_caught:
             raise ChromiumError(f"{what}: not loaded within {seconds} s")
         await self._browser.find_renderer(self)
@@ -229,8 +236,11 @@ class Page:
 
     def on_event(self, session: str, method: str, params: Json) -> None:
         """Take one DevTools event of this page or of one of its workers."""
-        if method == "Page.loadEventFired":
-            self._loaded.set()
+        if method == "Page.lifecycleEvent":
+            if params["name"] == "load" and params["frameId"] == self._target:
+                self._loaded.add(params["loaderId"])
+                self._load.set()
+                self._load = trio.Event()
         elif method == "Runtime.consoleAPICalled":
             text = " ".join(_console_text(argument) for argument in params["args"])
             frames = params.get("stackTrace", {}).get("callFrames") or [{"url": ""}]

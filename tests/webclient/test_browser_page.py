@@ -25,6 +25,16 @@ def failing_devices(name: str, *kinds: str) -> str:
         }};"""
 
 
+TOLD_PROBLEMS = """
+    const told = new Set();
+    addEventListener('DOMContentLoaded', () => {
+      const line = document.querySelector('#media-problem p');
+      const note = () => line.textContent && told.add(line.textContent);
+      new MutationObserver(note).observe(line, { childList: true });
+    });"""
+"""A script that keeps every text about the devices that was on the page, however shortly."""
+
+
 def answering(script: str) -> str:
     """A script that answers every request to an SFT with the given JavaScript expression."""
     return f"""
@@ -119,8 +129,10 @@ async def test_a_mutilated_link_is_told(browser: Chromium, site: str) -> None:
 async def test_what_is_wrong_with_the_devices_is_told(
     browser: Chromium, site: str, script: str, text: str
 ) -> None:
-    page = await browser.open_page(f"{site}{CALL}", before_load=script)
+    page = await browser.open_page(f"{site}{CALL}", before_load=script + TOLD_PROBLEMS)
     assert text in await visible_text(page, "#media-problem")
+    [told] = await page.evaluate("[...told]")
+    assert text in told
     assert page.errors == []
 
 

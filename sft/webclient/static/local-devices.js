@@ -61,8 +61,9 @@ export class LocalDevices extends EventTarget {
         // One of them fails: find out which.
       }
     }
-    await this.#restart('audioinput');
-    if (camera) await this.#restart('videoinput');
+    await this.#reopen('audioinput');
+    if (camera) await this.#reopen('videoinput');
+    await this.#refreshLists(); // what is wrong is told of both at once
   }
 
   /** Muted tracks go on, as silence. */
@@ -134,13 +135,17 @@ export class LocalDevices extends EventTarget {
   }
 
   async #restart(kind) {
+    await this.#reopen(kind);
+    await this.#refreshLists();
+  }
+
+  async #reopen(kind) {
     try {
       this.#take(kind, await this.#open(kind));
     } catch (error) {
       this.#take(kind, null);
       this.problems[kind] = problemOf(error);
     }
-    await this.#refreshLists();
   }
 
   async #open(kind) {
