@@ -106,10 +106,11 @@ class ParticipantSnapshot:
     packets_lost: int = 0
     """As its own receiver reports say, over all slots."""
     loss_received: float = 0.0
-    """Share of its packets that did not come, and of ours that did not reach it, over about a second."""
+    """Share of its packets that did not come, and of ours that did not reach it, over about a second; 0
+    where nothing is sent."""
     loss_sent: float = 0.0
     jitter_received_seconds: float = 0.0
-    """Of its worst stream, and of the worst it gets."""
+    """Of its worst stream, and of the worst it gets; 0 likewise."""
     jitter_sent_seconds: float = 0.0
     round_trip_seconds: float = 0.0
     """0: not known yet."""
@@ -121,7 +122,7 @@ class ParticipantSnapshot:
     downlink_bits_per_second: int = 0
     """What it says it could receive of video (REMB); 0: it has said nothing."""
     limited_by: str = ""
-    """Why it gets less video than it wants: ``remb``, ``loss`` or ``delay``; empty: it gets all."""
+    """Why it gets less video than it wants: ``remb``, ``loss`` or ``delay``; empty: it gets all there is."""
     slots_reduced: int = 0
     """Video slots that show the small layer in place of the wanted one..."""
     slots_paused: int = 0

@@ -14,6 +14,7 @@ import trio
 from sft.calls.call import Call
 from sft.calls.participant import Participant
 from sft.forwarding.counters import Carried, Flow, MediaCounters
+from sft.forwarding.quality import Quality
 from sft.forwarding.slot import Grant
 from sft.histogram import Distribution, Histogram
 from sft.model import MediaKind
@@ -29,6 +30,7 @@ from sft.plugin.values import (
 )
 
 if TYPE_CHECKING:
+    from sft.forwarding.endpoint import Endpoint
     from sft.server.worker import Worker
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -59,7 +61,7 @@ class Snapshots:
             loop_lag=worker.lag.distribution.read(),
             state=DrainState.DRAINING if load.draining else DrainState.RUNNING,
             load=load,
-            calls=tuple(_call(call, now) for call in calls),
+            calls=tuple(read_call(call, now) for call in calls),
             calls_total=worker.calls.calls_total,
             participants_total=worker.calls.participants_total,
             participants_connected_total=worker.observer.connected_total,
@@ -119,7 +121,8 @@ def _by_kind(histograms: Mapping[MediaKind, Histogram]) -> dict[str, Distributio
     return {kind.value: histogram.read() for kind, histogram in histograms.items()}
 
 
-def _call(call: Call, now: float) -> CallSnapshot:
+def read_call(call: Call, now: float) -> CallSnapshot:
+    """One call and its participants now."""
     return CallSnapshot(
         call=call.id,
         age_seconds=now - call.started_at,
@@ -134,9 +137,11 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
         return ParticipantSnapshot(user=participant.id.user, client=participant.id.client)
     endpoint, path = connection.endpoint, connection.path_kind
     slots, sources = endpoint.slots.values(), endpoint.sources.values()
-    gets = [slot.source for slot in slots if slot.source is not None]
-    grants = [slot.granted for slot in slots if slot.wanted is not None]
-    budget = endpoint.budget
+    sends = tuple([source.stream for source in sources if source.alive])
+    gets = [slot.source.stream for slot in slots if slot.source is not None and slot.source.alive]
+    budget, grants = endpoint.budget, _limited(endpoint)
+    # The newest report on what has stopped stays the newest.
+    up, down = endpoint.upstream if sends else Quality(), endpoint.downstream if gets else Quality()
     return ParticipantSnapshot(
         user=participant.id.user,
         client=participant.id.client,
@@ -156,19 +161,27 @@ def _participant(participant: Participant, now: float) -> ParticipantSnapshot:
         keyframe_requests_received=endpoint.keyframes_wanted,
         keyframe_requests_sent=endpoint.keyframes_asked,
         packets_lost=sum([slot.lost for slot in slots]),
-        loss_received=endpoint.upstream.loss,
-        loss_sent=endpoint.downstream.loss,
-        jitter_received_seconds=endpoint.upstream.jitter,
-        jitter_sent_seconds=endpoint.downstream.jitter,
+        loss_received=up.loss,
+        loss_sent=down.loss,
+        jitter_received_seconds=up.jitter,
+        jitter_sent_seconds=down.jitter,
         round_trip_seconds=endpoint.round_trip,
-        sends=tuple([source.stream for source in sources if source.alive]),
-        receives=Counter([source.stream for source in gets if source.alive]),
+        sends=sends,
+        receives=Counter(gets),
         downlink_bits_per_second=budget.downlink.remb or 0,
-        limited_by=budget.reason or "",
+        limited_by=(budget.reason or "") if grants else "",
         slots_reduced=grants.count(Grant.LOW),
         slots_paused=grants.count(Grant.PAUSED),
         degradations=budget.degradations,
     )
+
+
+def _limited(endpoint: Endpoint) -> list[Grant]:
+    """What is granted of the pictures it wants and that are sent, if its downlink limits them."""
+    if endpoint.budget.reason is None:
+        return []
+    wanted = [(slot.granted, slot.wanted) for slot in endpoint.video_slots if slot.wanted is not None]
+    return [grant for grant, sender in wanted if any(layer.alive for layer in sender.layers.values())]
 
 
 def _resident() -> int:
