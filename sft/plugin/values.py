@@ -237,6 +237,9 @@ class Snapshot:
     """User and system time of the process."""
     memory_bytes: int = 0
     """Resident set."""
+    descriptors: int = 0
+    """Open files and sockets of the process, and how many it may have."""
+    max_descriptors: int = 0
 
 
 @attrs.frozen(kw_only=True)

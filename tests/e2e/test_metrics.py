@@ -228,14 +228,17 @@ def test_promtool_reads_all_of_it(server: Server) -> None:
 
 
 def test_the_process_is_seen(server: Server) -> None:
+    lag = 'sft_worker_loop_lag_seconds_count{worker="0"}'
+    server.wait(lambda _: scrape(server).get(lag, 0) > 1)
     first = scrape(server)
     assert 20e6 < first['sft_worker_resident_memory_bytes{worker="0"}'] < 500e6
     assert first['sft_worker_cpu_seconds_total{worker="0"}'] > 0.1
     assert first["process_open_fds"] > 5
-    assert first['sft_worker_loop_lag_seconds_count{worker="0"}'] > 1
+    assert 5 < first['sft_worker_open_fds{worker="0"}'] < first['sft_worker_max_fds{worker="0"}']
+    assert first['sft_worker_max_fds{worker="0"}'] == first["process_max_fds"], "one process"
     assert first.get('sft_worker_snapshot_age_seconds{worker="0"}', 0) < 5
     watch = Watch(server)
-    seen = watch.wait(lambda new: new.get('sft_worker_loop_lag_seconds_count{worker="0"}', 0) >= 10)
+    seen = watch.wait(lambda new: new.get(lag, 0) >= 10)
     assert seen["sft_uptime_total" if "sft_uptime_total" in seen else "sft_uptime"] > 0
 
 

@@ -1,8 +1,11 @@
-"""What a snapshot says of a participant is of now, not of a time when media flowed."""
+"""What a snapshot says is of now, not of a time when media flowed, and of this process."""
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +13,7 @@ from sft.forwarding.downlink import Reason
 from sft.forwarding.slot import Grant
 from sft.model import ParticipantId
 from sft.plugin import ParticipantSnapshot
-from sft.server.snapshot import read_call
+from sft.server.snapshot import open_descriptors, read_call
 from sft.webrtc.rtcp import ReportBlock, write_receiver_report
 from support.world import World
 from support.world_client import WorldClient
@@ -79,3 +82,13 @@ def test_a_receiver_is_limited_only_while_the_video_it_wants_is_sent(world: Worl
     world.run(3)
     idle = read(world, "bob")
     assert (idle.limited_by, idle.slots_reduced, idle.slots_paused) == ("", 0, 0)
+
+
+@pytest.mark.parametrize("tells_by_size", [True, False], ids=["since Linux 6.2", "before"])
+def test_a_socket_more_is_a_descriptor_more(monkeypatch: pytest.MonkeyPatch, tells_by_size: bool) -> None:
+    if not tells_by_size:
+        monkeypatch.setattr(os, "stat", lambda path: SimpleNamespace(st_size=0))
+    before = open_descriptors()
+    with socket.socket():
+        assert open_descriptors() == before + 1
+    assert open_descriptors() == before > 2

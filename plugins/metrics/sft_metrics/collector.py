@@ -133,6 +133,18 @@ def _processes(workers: Sequence[Snapshot], configured: int, restarts: Mapping[s
         by_worker(workers, lambda worker: worker.memory_bytes),
         "worker",
     )
+    yield gauge(
+        "sft_worker_open_fds",
+        "Open file descriptors of the worker's process.",
+        by_worker(workers, lambda worker: worker.descriptors),
+        "worker",
+    )
+    yield gauge(
+        "sft_worker_max_fds",
+        "How many it may have open.",
+        by_worker(workers, lambda worker: worker.max_descriptors),
+        "worker",
+    )
     yield histogram(
         "sft_worker_loop_lag_seconds",
         "How late the worker's loop came, 20 times a second.",

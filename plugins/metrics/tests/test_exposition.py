@@ -81,6 +81,8 @@ def test_workers_are_summed_and_their_processes_told_apart() -> None:
             loop_lag=lag,
             cpu_seconds=1.5 + index,
             memory_bytes=1000,
+            descriptors=50 + index,
+            max_descriptors=1024,
         )
         for index in range(3)
     ]
@@ -99,6 +101,8 @@ def test_workers_are_summed_and_their_processes_told_apart() -> None:
     assert values[phase.format("bucket", 'le="+Inf",')] == values[phase.format("count", "")] == 6
     for index in range(3):
         assert values[f'sft_worker_cpu_seconds_total{{worker="{index}"}}'] == 1.5 + index
+        assert values[f'sft_worker_open_fds{{worker="{index}"}}'] == 50 + index
+        assert values[f'sft_worker_max_fds{{worker="{index}"}}'] == 1024
         assert values[f'sft_transport_ports_free{{transport="udp",worker="{index}"}}'] == 4 + index
         assert values[f'sft_worker_participants{{worker="{index}"}}'] == 2 * (index + 1)
         assert values[f'sft_worker_loop_lag_seconds_bucket{{le="0.1",worker="{index}"}}'] == 7
