@@ -6,6 +6,7 @@ docs/configuration.md shows the same; a test compares them.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -50,6 +51,12 @@ def _are_networks(_: object, attribute: attrs.Attribute[tuple[str, ...]], value:
             ) from error
 
 
+def _are_host_names(_: object, attribute: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+    for name in value:
+        if name != "*" and not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name, re.ASCII):
+            raise ValueError(f"{attribute.name!r} must list names such as 'sft.example.net', without a port")
+
+
 def _are_ice_urls(_: object, attribute: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
     for url in value:
         try:
@@ -65,6 +72,7 @@ class ServerConfig:
     listen: IP address and port of the clients' HTTP listener; `"[::]:443"` takes IPv4 as well
     url: how clients reach that listener, as announced to them; empty: made from `listen`
     operator_listen: IP address and port of the operators' HTTP listener; keep it private
+    operator_hosts: names under which it is asked, besides `localhost` and any IP address; `"*"`: any
     certificate: PEM file with the TLS certificate and its chain; empty: plain HTTP
     key: PEM file with the certificate's key
     cors_origins: web origins that may call, such as `"https://app.example.com"`; `"*"`: any
@@ -76,6 +84,7 @@ class ServerConfig:
     listen: str = attrs.field(default="127.0.0.1:8585", validator=_is_listener)
     url: str = ""
     operator_listen: str = attrs.field(default="127.0.0.1:49090", validator=_is_listener)
+    operator_hosts: tuple[str, ...] = attrs.field(default=(), validator=_are_host_names)
     certificate: str = ""
     key: str = ""
     cors_origins: tuple[str, ...] = ()

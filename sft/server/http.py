@@ -20,6 +20,7 @@ from sft.config import Config, split_listener
 from sft.errors import TransportError
 from sft.server.gateway import Gateway
 from sft.server.gateway import Response as Answer
+from sft.server.hosts import KnownHosts
 from sft.server.listener import ListenerConfig
 
 
@@ -84,7 +85,7 @@ def public_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) ->
     return Starlette(routes=[*own, *routes], middleware=[cors])
 
 
-def operator_app(gateway: Gateway, routes: Sequence[BaseRoute]) -> Starlette:
+def operator_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) -> Starlette:
     """The operator's listener: ``/health``, ``/snapshot`` and what plugins add."""
 
     async def health(request: Request) -> Response:
@@ -94,7 +95,9 @@ def operator_app(gateway: Gateway, routes: Sequence[BaseRoute]) -> Starlette:
         workers = [cattrs.unstructure(snapshot) for snapshot in await gateway.snapshots()]
         return JSONResponse({"outcomes": dict(gateway.outcomes), "workers": workers})
 
-    return Starlette(routes=[Route("/health", health), Route("/snapshot", numbers), *routes])
+    own = [Route("/health", health), Route("/snapshot", numbers)]
+    hosts = Middleware(KnownHosts, names=config.server.operator_hosts)
+    return Starlette(routes=[*own, *routes], middleware=[hosts])
 
 
 def open_listener(listen: str) -> socket.socket:

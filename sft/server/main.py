@@ -74,7 +74,7 @@ async def _serve(
             )
             await listeners.start(
                 serve,
-                operator_app(gateway, routes.operator),
+                operator_app(config, gateway, routes.operator),
                 hypercorn_config(operator, config.limits.header_seconds),
                 stop.wait,
             )

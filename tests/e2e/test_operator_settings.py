@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "secret").write_text(f"{SECRET}\n")
     with running_server(
         folder,
-        server={"url": f"{URL}/", "cors_origins": ORIGINS},
+        server={"url": f"{URL}/", "cors_origins": ORIGINS, "operator_hosts": ["sft.internal"]},
         credentials={"secret_file": "secret"},
         limits={"blocked_versions": "<6.2.9,6.2.11"},
     ) as server:
@@ -166,3 +166,11 @@ def test_defect_02_a_message_that_fits_nowhere_is_answered_with_400(server: Serv
     call, user = new_id(), new_id()
     assert join(server, call, user, **credentials()) == ("SETUP", 0)
     assert server.post_json(f"/sft/{call}", message("PING", call, user)).status == 400
+
+
+def test_operators_pages_are_given_out_under_known_names_only(server: Server) -> None:
+    def status(host: str) -> int:
+        return server.request("GET", "/snapshot", operator=True, headers={"Host": host}).status
+
+    assert status("sft.internal:49090") == status("192.0.2.1") == 200
+    assert status("evil.example:49090") == 421

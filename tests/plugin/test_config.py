@@ -90,6 +90,7 @@ def test_the_announced_url_knows_about_tls() -> None:
         ('[server]\ncors_origins = ["*", 3]', "sft.toml: server.cors_origins[1]: must be a string, not 3"),
         ('[server]\nlisten = "8585"', "sft.toml: server.listen: must be an IP address and a port"),
         ('[server]\nlisten = "localhost:8585"', "sft.toml: server.listen: must be an IP address and a port"),
+        ('[server]\noperator_hosts = ["sft:49090"]', "server.operator_hosts: must list names"),
         ('[server]\ntrusted_proxies = ["10.0.0.1/8"]', "server.trusted_proxies: must list networks"),
         ('[server]\nkey = "key.pem"', "sft.toml: server: 'certificate' and 'key' must be given together"),
         ('[log]\nlevel = "loud"', "sft.toml: log.level: must be one of 'debug', 'info', 'warning', 'error'"),
