@@ -7,7 +7,7 @@ is summed over the workers. ``workers`` are those that live, ``counted`` also th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector as PrometheusCollector
@@ -33,7 +33,7 @@ class Collector(PrometheusCollector):
         yield from joins.families(instance, workers, counted)
         yield from media.families(workers, counted)
         yield from _transports(workers)
-        yield from _processes(workers, self._services.workers, self._history.restarts)
+        yield from _processes(workers, self._services.workers, self._history)
         yield from _faults(instance, counted)
 
 
@@ -112,13 +112,13 @@ def _transports(workers: Sequence[Snapshot]) -> Iterator[Metric]:
     )
 
 
-def _processes(workers: Sequence[Snapshot], configured: int, restarts: Mapping[str, int]) -> Iterator[Metric]:
-    yield gauge("sft_workers", "Workers that live.", len(workers))
+def _processes(workers: Sequence[Snapshot], configured: int, history: History) -> Iterator[Metric]:
+    yield gauge("sft_workers", "Workers that live and answer.", len(workers))
     yield gauge("sft_workers_configured", "Workers there should be.", configured)
     yield counter(
         "sft_worker_restarts_total",
         "Workers that died and were replaced.",
-        {(worker,): count for worker, count in restarts.items()},
+        {(worker,): count for worker, count in history.restarts.items()},
         "worker",
     )
     yield counter(
@@ -153,8 +153,8 @@ def _processes(workers: Sequence[Snapshot], configured: int, restarts: Mapping[s
     )
     yield gauge(
         "sft_worker_snapshot_age_seconds",
-        "Age of the newest snapshot, of which all other values are.",
-        by_worker(workers, lambda worker: max(0.0, time.time() - worker.time)),
+        "Age of the worker's newest snapshot, of which all other values are; grows while it says nothing.",
+        by_worker(history.newest.values(), lambda worker: max(0.0, time.time() - worker.time)),
         "worker",
     )
     yield gauge(

@@ -166,9 +166,16 @@ def test_a_server_on_its_way_out_says_so() -> None:
 
 
 def test_a_worker_that_says_nothing_any_more_is_seen() -> None:
-    values = samples(exposition(make_snapshot()))
-    age = time.time() - 1_800_000_000.0
-    assert abs(values['sft_worker_snapshot_age_seconds{worker="0"}'] - max(0.0, age)) < 5
+    now = time.time()
+    gateway = Gateway([attrs.evolve(make_snapshot(index), time=now - 30) for index in range(2)])
+    registry = CollectorRegistry()
+    registry.register(Collector(gateway))  # type: ignore[arg-type]  # no more of it is asked for
+    expose(registry, None)
+    gateway.workers_now = [attrs.evolve(make_snapshot(1), time=now)]
+    values = samples(expose(registry, None).decode())
+    assert values["sft_workers"] == 1
+    assert 30 <= values['sft_worker_snapshot_age_seconds{worker="0"}'] < 35
+    assert 0 <= values['sft_worker_snapshot_age_seconds{worker="1"}'] < 5
 
 
 def test_a_worker_that_dies_takes_nothing_out_of_the_sums() -> None:
