@@ -31,6 +31,7 @@ _HEADER_SIZE = ffi.sizeof("struct mmsghdr")
 _LENGTH_AT = ffi.offsetof("struct mmsghdr", "msg_len")
 _LENGTH = struct.Struct(f"={_LENGTH_AT}xI{_HEADER_SIZE - _LENGTH_AT - 4}x")
 _RTP = struct.Struct(f"!BBH4xI{SIZE - 12}x")
+_WORD = struct.Struct("!I")
 
 
 def stamp(of: socket.socket) -> None:
@@ -83,6 +84,11 @@ class Batch:
 
     def lengths(self, count: int) -> Iterator[tuple[int]]:
         return _LENGTH.iter_unpack(self._lengths[: count * _HEADER_SIZE])
+
+    def source(self, index: int) -> int:
+        """The first CSRC of a datagram that is RTP and has one."""
+        source: int = _WORD.unpack_from(self._data, index * SIZE + 12)[0]
+        return source
 
     def came(self, index: int) -> float:
         """When a stamped datagram came, in seconds of the real-time clock."""

@@ -93,7 +93,7 @@ class Campaign:
             self._progress(self._describe(Window(before, moment), end - self._clock.monotonic()))
             before = moment
         window = Window(begin, before)
-        return Step(window, judge(window, self._limits, steady=self._steady))
+        return Step(window, judge(window, self._limits))
 
     def ramp(self, start: int, step: int, most: int, seconds: float) -> Iterator[Step]:
         """Larger and larger, until the server fails twice in a row, we are the limit, or ``most`` are in."""

@@ -111,7 +111,7 @@ class Client:
 
     def _start(self, offer: Offer, url: str, now: float) -> None:
         self._channel.set_fingerprint(offer.fingerprint)
-        self.received.offer((*offer.audio_slots, *offer.video_slots))
+        self.received.offer(offer.audio_slots, offer.video_slots)
         self.audio_slots, self.video_slots = len(offer.audio_slots), len(offer.video_slots)
         self._checks.set_remote(offer)
         self._path = UdpPath(offer.candidates, stamped=self.checked)

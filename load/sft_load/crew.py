@@ -46,6 +46,10 @@ class Crew:
         self.random = Random(index)
         self.past = Figures()
         """What is not counted by clients that live."""
+        self.seats: dict[str, int] = {}
+        """How many there are in each call, over all processes."""
+        self.sending: set[str] = set()
+        """Who of ours is in a call and sends."""
         url = read_url(settings.url, insecure=settings.insecure)
         self.fleet = Fleet(
             url,
@@ -57,11 +61,11 @@ class Crew:
         self._settings = settings
         self._index = index
         self._began = time.monotonic()
-        self._total = 0
         self._seats: dict[int, Seat] = {}
         self._queue: deque[Seat] = deque()
         self._joiner = self.fleet.timers.timer(self._join_next)
         plan = settings.plan
+        self._trusts_roster = settings.processes > 1 and not (plan.stay_seconds and plan.vanishing)
         self._conversations = [
             Conversation(number, plan.speakers, plan.spurt_seconds) for number in range(len(settings.calls))
         ]
@@ -70,7 +74,8 @@ class Crew:
     def resize(self, total: int) -> None:
         """So many seats in all, over all processes."""
         now = time.monotonic()
-        self._total = total
+        for index, id in enumerate(self._settings.calls):
+            self.seats[id] = max(0, min(self.plan.per_call, total - index * self.plan.per_call))
         for number in [number for number in self._seats if number >= total]:
             self._seats.pop(number).empty(now)
         for number in range(self._index, total, self._settings.processes):
@@ -86,6 +91,11 @@ class Crew:
         self._queue.append(seat)
         if self._joiner.when is None:
             self._joiner.set(time.monotonic())
+
+    def is_sending(self, user: str) -> bool:
+        """Whether something must come from this participant, who is in the roster. A server keeps those who
+        vanished there for a while, and only their own process knows them."""
+        return user in self.sending or self._trusts_roster
 
     def turn(self) -> None:
         self.fleet.turn()
@@ -134,14 +144,15 @@ class Crew:
     def _talk(self, now: float) -> None:
         """Have the conversations go on."""
         change = float("inf")
-        for call, conversation in enumerate(self._conversations):
-            first = call * self.plan.per_call
-            present = min(self.plan.per_call, self._total - first)
-            if present <= 0:
+        for index, (conversation, seats) in enumerate(
+            zip(self._conversations, self.seats.values(), strict=True)
+        ):
+            if not seats:
                 break
-            speaking = conversation.advance(now - self._began, present)
+            first = index * self.plan.per_call
+            speaking = conversation.advance(now - self._began, seats)
             change = min(change, self._began + conversation.next_change)
-            for number in range(first, first + present):
+            for number in range(first, first + seats):
                 if (seat := self._seats.get(number)) is not None:
                     seat.speak(number - first in speaking)
         self._talker.set(change if change < float("inf") else None)
@@ -157,6 +168,7 @@ def _count(client: Client, figures: Figures) -> None:
     for stream in received.streams.values():
         figures.lost += stream.lost
         figures.reordered += stream.reordered
+        figures.wrong += stream.repeated
         if isinstance(stream, CheckedStream):
             figures.lost += stream.hidden
             figures.wrong += stream.wrong

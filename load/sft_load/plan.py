@@ -59,9 +59,10 @@ class Plan:
         """From each, per second."""
         return self.audio_rate + sum(layer.rate for layer in self.layers)
 
-    def heard(self, slots: int, participants: int) -> int:
-        """How many voices come to a participant at least: one who speaks does not hear itself."""
-        return max(0, min(slots, min(self.speakers, participants) - 1))
+    def heard(self, slots: int, seats: int, absent: int = 0) -> int:
+        """How many voices come to a participant at least: one who speaks does not hear itself, and it may
+        be the turn of those who are ``absent`` from their seats."""
+        return max(0, min(slots, min(self.speakers, seats) - 1 - absent))
 
 
 PRESETS = {

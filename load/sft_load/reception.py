@@ -11,6 +11,9 @@ from sft_load.batch import Batch
 from sft_load.histogram import Histogram
 from sft_load.streams import CheckedStream, Stream
 
+CSRC_COUNT = 0x0F
+"""In the first byte of RTP."""
+
 
 class Reception:
     """The receiving half of a client's media."""
@@ -18,19 +21,24 @@ class Reception:
     def __init__(self, latency: Histogram | None) -> None:
         """``latency``: check every packet and add to this; None: count by the header only."""
         self.streams: dict[int, Stream] = {}
+        """By SSRC: those of ``audio``, then those of ``video``."""
+        self.audio: list[Stream] = []
+        self.video: list[Stream] = []
         self.packets = self.octets = 0
         self.strangers = 0
         """Packets with an SSRC that was never offered, or that do not decrypt."""
         self.repeated = 0
-        """Packets that came twice."""
+        """Packets that came twice and were not decrypted again."""
         self.first_at = 0.0
         self.srtp: Inbound | None = None
         self._latency = latency
 
-    def offer(self, ssrcs: Iterable[int]) -> None:
-        """These may come."""
-        for ssrc in ssrcs:
-            self.streams[ssrc] = Stream() if self._latency is None else CheckedStream(self._latency)
+    def offer(self, audio: Iterable[int], video: Iterable[int]) -> None:
+        """These SSRCs may come."""
+        for ssrcs, streams in ((audio, self.audio), (video, self.video)):
+            for ssrc in ssrcs:
+                self.streams[ssrc] = Stream() if self._latency is None else CheckedStream(self._latency)
+                streams.append(self.streams[ssrc])
 
     def take(self, batch: Batch, count: int, now: float) -> list[bytes]:
         """Take a batch; returns the datagrams that are no RTP (RFC 7983, RFC 5761)."""
@@ -50,10 +58,10 @@ class Reception:
             stream = streams.get(ssrc)
             if stream is None:
                 self.strangers += 1
-            elif stream.highest >= 0 and sequence - stream.highest & 0xFFFF == 1:
-                stream.highest = sequence
+            elif sequence == stream.due:
+                stream.due = sequence + 1 & 0xFFFF
             else:
-                stream.count(sequence)
+                stream.count(sequence, batch.source(index) if first & CSRC_COUNT else 0)
         if media:
             self.packets += media
             self.octets += octets
@@ -73,7 +81,8 @@ class Reception:
             return
         stream = self.streams.get(int.from_bytes(packet[8:12], "big"))
         if isinstance(stream, CheckedStream):
-            stream.count(int.from_bytes(packet[2:4], "big"))
+            source = int.from_bytes(packet[12:16], "big") if packet[0] & CSRC_COUNT else 0
+            stream.count(int.from_bytes(packet[2:4], "big"), source)
             stream.check(packet, came)
         else:
             self.strangers += 1

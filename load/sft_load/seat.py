@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
+
 from sft_load.client import Client
 from sft_load.conversation import tiles
 from sft_load.flow import Flow
@@ -18,7 +20,18 @@ JOIN_SECONDS = 20.0
 """Who is not in the call by then has failed."""
 
 GRACE_SECONDS = 3.0
-"""After joining, and after a change of what one looks at, before silent slots count."""
+"""From joining, or from asking for somebody, until what should come counts as silent if it does not; and how
+long somebody who is not asked for any more may still be shown."""
+
+
+@attrs.frozen
+class Tile:
+    """Whom one looks at in one place of the page."""
+
+    user: str
+    label: int
+    """The CSRC of its packets."""
+    since: float
 
 
 class Seat:
@@ -35,8 +48,11 @@ class Seat:
         self._checked = checked
         self._flows: list[Flow] = []
         self._page = 0
-        self._watching: list[str] = []
-        self._settled_at = 0.0
+        self._tiles: list[Tile] = []
+        self._until: dict[int, float] = {}
+        """By label: until when those who are asked for no more may still be shown."""
+        self._roster: dict[str, float] = {}
+        """Since when each has been in it."""
         self._seen = False
         timers = crew.fleet.timers
         self._limit = timers.timer(self._too_late)
@@ -52,7 +68,7 @@ class Seat:
         client.on_open, client.on_roster = self._opened, self._watch
         client.on_second, client.on_end = self._look, self._ended
         self.client = client
-        self._watching, self._seen = [], False
+        self._tiles, self._until, self._roster, self._seen = [], {}, {}, False
         self._limit.set(now + JOIN_SECONDS)
         self._crew.past.joins += 1
         client.join(now)
@@ -74,6 +90,7 @@ class Seat:
         assert client is not None
         plan, random = crew.plan, crew.random
         self._limit.cancel()
+        crew.sending.add(client.user)
         crew.past.opened += 1
         crew.past.opening.add(now - client.asked_at)
         media = client.media
@@ -100,29 +117,44 @@ class Seat:
         """Ask for what the page shows now."""
         client, plan = self.client, self._crew.plan
         assert client is not None
-        users = [entry["userid"] for entry in client.roster]
-        wanted = tiles(users, client.user, self._page, min(plan.tiles, client.video_slots))
-        if wanted and wanted != self._watching:
-            self._watching = wanted
-            self._settled_at = now + GRACE_SECONDS
+        labels = {entry["userid"]: int(entry["ssrc_video"]) for entry in client.roster}
+        self._roster = {user: self._roster.get(user, now) for user in labels}
+        wanted = tiles(list(labels), client.user, self._page, min(plan.tiles, client.video_slots))
+        if wanted == [tile.user for tile in self._tiles]:
+            return
+        before = {(place, tile.user): tile for place, tile in enumerate(self._tiles)}
+        self._tiles = [
+            before.get((place, user)) or Tile(user, labels[user], now) for place, user in enumerate(wanted)
+        ]
+        self._until = {label: until for label, until in self._until.items() if until > now}
+        self._until |= {tile.label: now + GRACE_SECONDS for tile in before.values()}
+        if wanted:
             client.watch(wanted, now, [HIGH] * plan.large + [LOW] * (len(wanted) - plan.large))
 
     def _look(self, now: float) -> None:
-        """Once a second: which slots are silent that should not be."""
+        """Once a second: who is not heard or seen that should be, and who is seen that should not."""
         client, crew = self.client, self._crew
         assert client is not None
         if not self._seen and client.received.first_at:
             self._seen = True
             crew.past.seeing.add(client.received.first_at - client.asked_at)
-        alive = sum([stream.is_alive() for stream in client.received.streams.values()])
-        if now < self._settled_at or now < client.open_at + GRACE_SECONDS:
+        voices = [stream.look() for stream in client.received.audio]
+        seen = {stream.look() for stream in client.received.video} - {0}
+        asked = {tile.label for tile in self._tiles}
+        crew.past.wrong += sum(now > self._until.get(label, 0.0) for label in seen - asked)
+        settled = now - GRACE_SECONDS
+        if client.open_at > settled or client.user not in crew.sending:
             return
-        plan = crew.plan
-        expected = plan.heard(client.audio_slots, len(client.roster))
-        if plan.layers:
-            expected += len(self._watching)
-        crew.past.slots += expected
-        crew.past.silent_slots += max(0, expected - alive)
+        present = sum(since <= settled and crew.is_sending(user) for user, since in self._roster.items())
+        seats = crew.seats[self._call]
+        heard = crew.plan.heard(client.audio_slots, seats, max(0, seats - present))
+        shown = [
+            tile.label in seen
+            for tile in (self._tiles if crew.plan.layers else ())
+            if tile.since <= settled and crew.is_sending(tile.user)
+        ]
+        crew.past.slots += heard + len(shown)
+        crew.past.silent_slots += max(0, heard - (len(voices) - voices.count(0))) + shown.count(False)
 
     def _too_late(self, now: float) -> None:
         assert self.client is not None
@@ -151,5 +183,7 @@ class Seat:
         for flow in self._flows:
             flow.stop()
         self._flows = []
+        if self.client is not None:
+            self._crew.sending.discard(self.client.user)
         for timer in (self._limit, self._leaver, self._pager):
             timer.cancel()

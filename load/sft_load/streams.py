@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from sft.webrtc.rtp import PADDING_BIT
 from sft_load.histogram import Histogram
 from sft_load.packets import FILLER, read_tag
@@ -9,42 +11,65 @@ from sft_load.packets import FILLER, read_tag
 PAUSE_SECONDS = 0.2
 """A slot that was silent for so long may go on anywhere in the same source: its speaker had paused."""
 
+REMEMBERED = 256
+"""Sequence numbers of a slot that are missing, the newest ones; what comes later than these came before."""
+
+ASKED = 0x10000
+"""Added to ``due``: the next packet takes the long way, and tells whose it is."""
+
 
 class Stream:
     """Counts by sequence numbers, which SRTP leaves in the clear (RFC 3711 section 3.1).
 
-    The receiver itself sets ``highest`` when the next packet in order comes, and calls :meth:`count` for
-    every other: this is the path of tens of thousands of packets a second.
+    The receiver itself moves ``due`` on when the packet that is due comes, and calls :meth:`count` for every
+    other: this is the path of tens of thousands of packets a second.
     """
 
-    __slots__ = ("highest", "lost", "reordered", "seen")
+    __slots__ = ("_first", "_missing", "_source", "due", "lost", "reordered", "repeated")
 
     def __init__(self) -> None:
-        self.highest = -1
+        self.due = -1
+        """The sequence number that is next in order, or that and ASKED; -1: nothing has come."""
         self.lost = 0
         """Sequence numbers passed over; one that comes late is taken off again."""
         self.reordered = 0
-        self.seen = -1
-        """``highest`` when somebody last looked whether the slot is alive."""
+        self.repeated = 0
+        """Packets that came twice."""
+        self._first = -1
+        self._missing: deque[int] = deque(maxlen=REMEMBERED)
+        self._source = 0
 
-    def count(self, sequence: int) -> None:
-        """A packet that is not the next one in order."""
-        if self.highest < 0:
-            self.highest = sequence
-            return
-        step = (sequence - self.highest + 0x8000 & 0xFFFF) - 0x8000
-        if step > 0:
-            self.lost += step - 1
-            self.highest = sequence
-        else:
+    @property
+    def highest(self) -> int:
+        """The newest sequence number; -1: nothing has come."""
+        return -1 if self.due < 0 else self.due - 1 & 0xFFFF
+
+    def count(self, sequence: int, source: int) -> None:
+        """A packet that is not simply the next one. ``source``: its CSRC; 0: none, as padding may have."""
+        if self.due < 0:
+            self.due = self._first = sequence
+        due = self.due & 0xFFFF
+        step = (sequence - due + 0x8000 & 0xFFFF) - 0x8000
+        if step >= 0:
+            self.lost += step
+            self._missing.extend(due + more & 0xFFFF for more in range(max(0, step - REMEMBERED), step))
+            self._source = self._source or source
+            self.due = (sequence + 1 & 0xFFFF) + (0 if self._source else ASKED)
+        elif sequence in self._missing:
+            self._missing.remove(sequence)
             self.reordered += 1
             self.lost -= 1
+        elif self._first - sequence & 0xFFFF <= REMEMBERED and sequence != self._first:
+            self.reordered += 1  # it was overtaken by the first one that came, so nobody missed it
+        else:
+            self.repeated += 1
 
-    def is_alive(self) -> bool:
-        """Whether anything came since the last question."""
-        alive = self.highest != self.seen
-        self.seen = self.highest
-        return alive
+    def look(self) -> int:
+        """Whose packets have come since the last look: the first one's CSRC; 0: nobody's."""
+        source, self._source = self._source, 0
+        if self.due >= 0:
+            self.due |= ASKED
+        return source
 
 
 class CheckedStream(Stream):

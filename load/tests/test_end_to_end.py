@@ -6,10 +6,13 @@ Limits of latency and of our own lateness are far: the machine of a test has oth
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +49,25 @@ class Result:
         return row
 
 
+def program(arguments: str) -> list[str]:
+    """Words are told apart by spaces."""
+    return [str(Path(sys.executable).with_name("sft-load")), *arguments.split()]
+
+
 def load(arguments: str) -> Result:
-    """Run ``sft-load`` to its end; words are told apart by spaces."""
-    command = [str(Path(sys.executable).with_name("sft-load")), *arguments.split()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    """Run ``sft-load`` to its end."""
+    done = subprocess.run(program(arguments), capture_output=True, text=True, timeout=90)
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def under_way(arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """``sft-load`` has measured its first row."""
+    with subprocess.Popen(program(arguments), stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().split()[0] == "participants"
+        running.stdout.readline()
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +111,17 @@ def test_participants_come_and_go(server: Server) -> None:
     assert sum(row["joins"] for row in rows) >= 3
     assert all(row["wrong"] == 0 and row["failures"] == {} for row in rows)
     assert all(row["server_descriptors"] > 6 for row in rows)
+
+
+def test_a_server_that_sends_no_more_has_failed(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        what = "--participants 4 --stay-seconds 60 --minutes 0.1 --period 1"
+        with under_way(f"soak {server.url} {SMALL} {FAR} {what}") as soak:
+            os.kill(server.pid, signal.SIGSTOP)
+            output, _ = soak.communicate(timeout=60)
+        os.kill(server.pid, signal.SIGCONT)
+    assert soak.returncode == 1, output
+    assert "nothing was received" in output
 
 
 def test_a_ramp_says_how_many_are_held(server: Server) -> None:

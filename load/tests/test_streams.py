@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sft_load.histogram import Histogram
 from sft_load.packets import FILLER
-from sft_load.streams import CheckedStream, Stream
+from sft_load.streams import ASKED, CheckedStream, Stream
 
 LABEL = 0xABCDEF01
 
@@ -17,7 +17,7 @@ LABEL = 0xABCDEF01
 def counted(*sequences: int) -> Stream:
     stream = Stream()
     for sequence in sequences:
-        stream.count(sequence)
+        stream.count(sequence, LABEL)
     return stream
 
 
@@ -34,7 +34,7 @@ def outgoing(
 def checked(*packets: tuple[bytes, float]) -> CheckedStream:
     stream = CheckedStream(Histogram())
     for packet, came in packets:
-        stream.count(int.from_bytes(packet[2:4], "big"))
+        stream.count(int.from_bytes(packet[2:4], "big"), LABEL)
         stream.check(packet, came)
     return stream
 
@@ -54,17 +54,51 @@ def test_what_comes_late_is_not_lost_but_reordered() -> None:
     assert (stream.lost, stream.reordered) == (0, 2)
 
 
+def test_what_comes_twice_is_no_late_packet() -> None:
+    stream = counted(10, 11, 12, 12, 12, 16)
+    assert (stream.lost, stream.reordered, stream.repeated) == (3, 0, 2)
+    stream = counted(1, 4, 2, 2)
+    assert (stream.lost, stream.reordered, stream.repeated) == (1, 1, 1)
+
+
+def test_nobody_misses_what_the_first_packet_overtook() -> None:
+    stream = counted(100, 99, 101)
+    assert (stream.lost, stream.reordered, stream.repeated) == (0, 1, 0)
+
+
+@given(st.integers(0, 65535), st.permutations(range(12)), st.sets(st.integers(0, 11)))
+def test_whatever_the_order_what_does_not_come_is_lost(
+    first: int, order: list[int], doubled: set[int]
+) -> None:
+    """Among neighbours that came before and after."""
+    came = [number for number in order for _ in range(2 if number in doubled else 1) if number != 5]
+    stream = counted(*(first + number & 0xFFFF for number in (-1, *came, 12)))
+    assert (stream.lost, stream.repeated) == (1, len(doubled - {5}))
+
+
 @given(st.integers(0, 65535), st.sets(st.integers(1, 2000), max_size=50))
 def test_as_many_are_lost_as_do_not_come(first: int, lost: set[int]) -> None:
     came = [first + step & 0xFFFF for step in range(2002) if step not in lost]
     assert counted(*came).lost == len(lost)
 
 
-def test_a_slot_is_alive_when_something_came_since_the_last_look() -> None:
+def test_a_look_tells_whose_packets_came_since_the_one_before() -> None:
     stream = counted(5)
-    assert [stream.is_alive(), stream.is_alive()] == [True, False]
-    stream.count(6)
-    assert stream.is_alive()
+    assert [stream.look(), stream.look()] == [LABEL, 0]
+    stream.count(6, 7)
+    stream.count(7, 8)
+    assert [stream.look(), stream.look()] == [7, 0]
+    assert (stream.lost, stream.highest) == (0, 7)
+
+
+def test_padding_does_not_tell_whose_it_is() -> None:
+    stream = counted(5)
+    stream.look()
+    stream.count(6, 0)
+    assert stream.due & ASKED  # the next one is asked too
+    stream.count(7, 9)
+    assert stream.due == 8
+    assert stream.look() == 9
 
 
 def test_latency_is_from_sending_to_arrival() -> None:
