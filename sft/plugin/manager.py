@@ -269,8 +269,12 @@ class PluginManager:
                 on_fault(error)
 
     def fault_counts(self) -> dict[str, int]:
-        """Faults by ``PLUGIN.HOOK``."""
-        return {f"{plugin}.{hook}": count for (plugin, hook), count in self.faults.items()}
+        """Faults by ``PLUGIN.HOOK``, of all there are, so that rates see the first."""
+        return {
+            f"{one.plugin_name}.{hook}": self.faults[one.plugin_name, hook]
+            for hook in self._hooks
+            for one in self._implementations(hook)
+        }
 
     # How hooks are called
 

@@ -230,7 +230,7 @@ class Snapshot:
     transports: Mapping[str, TransportStats] = attrs.field(factory=dict)
     """By the factory's name."""
     faults: Mapping[str, int] = attrs.field(factory=dict)
-    """Of plugins in this worker, by ``PLUGIN.HOOK``."""
+    """Of plugins in this worker, by ``PLUGIN.HOOK``, from zero on."""
     internal_errors: int = 0
     """Bugs that ended nothing but what met them; each is in the log."""
     cpu_seconds: float = 0.0

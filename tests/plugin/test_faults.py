@@ -111,6 +111,13 @@ def test_a_fault_in_a_notification_is_logged_counted_and_skipped(
     assert "on purpose" in line["error"]
 
 
+def test_each_hook_of_each_plugin_is_counted_from_zero_on(make_manager: MakeManager) -> None:
+    manager = make_manager(fine=plugin("sft_call_started", lambda: None), broken=fails("sft_call_started"))
+    assert manager.fault_counts() == {"fine.sft_call_started": 0, "broken.sft_call_started": 0}
+    manager.notify("sft_call_started", call="c")
+    assert manager.fault_counts() == {"fine.sft_call_started": 0, "broken.sft_call_started": 1}
+
+
 def test_only_the_first_of_many_equal_faults_is_logged_with_its_stack(make_manager: MakeManager) -> None:
     manager = make_manager(broken=fails("sft_call_started"))
     with structlog.testing.capture_logs() as logs:
