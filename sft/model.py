@@ -48,6 +48,7 @@ class Drop(StrEnum):
     STRANGER = "stranger"
     CONNECTION_REFUSED = "connection_refused"
     CONNECTION_STALLED = "connection_stalled"
+    SLOW_READER = "slow_reader"
     SEND_BLOCKED = "send_blocked"
     SEND_FAILED = "send_failed"
 

@@ -200,8 +200,14 @@ REACHED_BY: dict[Drop, ReachedBy] = {
 }
 
 
-OF_TRANSPORTS = {Drop.NO_PEER, Drop.STRANGER, Drop.CONNECTION_REFUSED, Drop.CONNECTION_STALLED}
-"""Counted before a datagram reaches a call; plugins/*/tests have them."""
+OF_TRANSPORTS = {
+    Drop.NO_PEER,
+    Drop.STRANGER,
+    Drop.CONNECTION_REFUSED,
+    Drop.CONNECTION_STALLED,
+    Drop.SLOW_READER,
+}
+"""Counted before a datagram reaches a call, or behind it; plugins/*/tests have them."""
 
 
 @pytest.mark.parametrize(

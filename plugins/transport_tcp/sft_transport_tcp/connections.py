@@ -33,7 +33,7 @@ class Connections:
     def count_drop(self) -> None:
         """Something was dropped from a connection's queue."""
         self.queue_drops += 1
-        self._services.drops.count(Drop.SEND_BLOCKED)
+        self._services.drops.count(Drop.SLOW_READER)
 
     def _arm(self, now: float) -> None:
         if not self._armed and self._connections:
