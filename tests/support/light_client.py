@@ -101,7 +101,7 @@ class LightClient:
     async def ask(self) -> None:
         """CONFCONN, and the offer. :class:`JoinRefused` when there is none."""
         request = Connect(self.call, self.id, "192.0.2.1", update=self._update, simulcast=False)
-        offered = await self._handle(request)
+        offered = await self._request(request)
         if isinstance(offered, Refused):
             raise JoinRefused(offered.reason)
         assert isinstance(offered, Offered), offered
@@ -118,12 +118,17 @@ class LightClient:
 
     async def answer(self) -> None:
         """SETUP, which the server must take."""
-        reply = await self._handle(Answer(self.call, self.id, self._answer()))
+        reply = await self._request(Answer(self.call, self.id, self._answer()))
         assert isinstance(reply, Accepted), reply
 
     async def say_answer(self, sdp: str) -> bool:
         """SETUP with any text at all. Whether the server took it."""
-        return isinstance(await self._handle(Answer(self.call, self.id, sdp)), Accepted)
+        return isinstance(await self._request(Answer(self.call, self.id, sdp)), Accepted)
+
+    async def _request(self, request: Connect | Answer) -> Reply:
+        """As over HTTP, who is cancelled asks nobody any more: the server may be gone by then."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return await self._handle(request)
 
     async def check(self) -> None:
         """An ICE check, which nominates."""
