@@ -49,7 +49,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds; the timers of a join end it after ten each."""
 
 MEDIA_SECONDS = 10.0
-"""How long the first packet of media is waited for before the join is told of; many have nothing to send."""
+"""How long the first packet of media is waited for; later it is not the join's. Many have nothing to send."""
 
 
 class JoinCounters:
@@ -88,6 +88,8 @@ class JoinClock:
 
     def reached(self, phase: Phase, now: float) -> None:
         """The phase is over; only the first time counts. A later phase may be over before an earlier one."""
+        if phase is Phase.MEDIA and self.is_settled(now):
+            return  # it had nothing to send at first
         self._times.setdefault(phase, now)
         while self._done < len(_PHASES) and (when := self._times.get(_PHASES[self._done])) is not None:
             self._counters.phases[_PHASES[self._done]].observe(max(0.0, when - self._last))

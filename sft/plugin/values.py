@@ -249,7 +249,7 @@ class InstanceSnapshot:
     state: DrainState
     uptime_seconds: float
     outcomes: Mapping[str, int]
-    """Of requests to ``/sft/<call>`` and ``/ice/<call>``: ``offered``, ``answered``, a refusal, ..."""
+    """Of requests to ``/sft/<call>`` and ``/ice/<call>``: ``offered``, ``answered``, ... From 0 on."""
     joins_refused: Mapping[str, int]
     """Joins that got no offer, by the same words."""
     request_seconds: Distribution

@@ -80,6 +80,18 @@ JOINS_REFUSED = (
 )
 """How a CONFCONN may end without an offer; counted from zero on, so that rates see the first."""
 
+OUTCOMES = (
+    "offered",
+    "answered",
+    "ice_servers",
+    *JOINS_REFUSED,
+    *(reason.value for reason in (Refusal.UNKNOWN_PARTICIPANT, Refusal.BAD_ANSWER)),
+    "unexpected",
+    "body_too_large",
+    "body_too_slow",
+)
+"""What may become of a request; counted from zero on as well."""
+
 REQUEST_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Seconds."""
 
@@ -112,7 +124,7 @@ class Gateway:
         self._started = trio.current_time()
         self._refused: Counter[str] = Counter(dict.fromkeys(JOINS_REFUSED, 0))
         self._request_seconds = Histogram(REQUEST_BOUNDS)
-        self.outcomes: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         """Of requests."""
         self.on_idle: Callable[[], None] = lambda: None
         self.state = DrainState.RUNNING
@@ -165,14 +177,15 @@ class Gateway:
     async def post(self, call: str, body: bytes, address: str, traceparent: str = "") -> Response:
         """Answer ``POST /sft/<call>``; ``traceparent``: its header of that name."""
         begin = trio.current_time()
-        response = await self._post(call, body, address, traceparent)
-        self._request_seconds.observe(trio.current_time() - begin)
-        self.outcomes[response.outcome] += 1
-        return response
+        return self._counted(await self._post(call, body, address, traceparent), begin)
 
     def ice(self, call: str, body: bytes, address: str) -> Response:
         """Answer ``POST /ice/<call>``: TURN servers for whoever may join with this CONFCONN."""
-        response = self._ice(call, body, address)
+        begin = trio.current_time()
+        return self._counted(self._ice(call, body, address), begin)
+
+    def _counted(self, response: Response, begin: float) -> Response:
+        self._request_seconds.observe(trio.current_time() - begin)
         self.outcomes[response.outcome] += 1
         return response
 

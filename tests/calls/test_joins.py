@@ -38,6 +38,17 @@ def test_each_phase_has_the_time_it_added() -> None:
     assert outcomes(counters) == {"established": 1}
 
 
+def test_who_has_nothing_to_send_at_first_did_not_wait_for_its_media() -> None:
+    for later, counted in ((9.5, True), (1800.0, False)):
+        counters = JoinCounters()
+        clock = JoinClock(counters, 0.0)
+        for phase in (Phase.HTTP, Phase.ICE, Phase.DTLS, Phase.CHANNEL):
+            clock.reached(phase, 0.5)
+        clock.reached(Phase.MEDIA, 0.5 + later)
+        assert ("media" in seconds(counters)) is counted
+        assert ("media" in [record.phase for record in clock.phases(0.0)]) is counted
+
+
 def test_a_path_that_stood_before_the_answer_added_nothing() -> None:
     counters = JoinCounters()
     clock = JoinClock(counters, 10.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -18,7 +19,7 @@ from sft.errors import LocalError
 from sft.model import JoinRecord, ParticipantId, WorkerLoad
 from sft.plugin import AuthRequest, DrainState, PlacementRequest, Verdict
 from sft.plugin.manager import PluginManager
-from sft.server.gateway import Gateway
+from sft.server.gateway import OUTCOMES, Gateway
 from sft.signalling.messages import Status
 
 CALL = "f84706786fe0230de2d176c6aa9e4df1"
@@ -51,7 +52,20 @@ def message(type: str, **keys: Any) -> bytes:
 def make_gateway(*workers: ScriptedWorker, config: Config | None = None, plugin: object = None) -> Gateway:
     config = config or Config(server=ServerConfig(url="https://sft.example"))
     manager = PluginManager.load(config, {"test": plugin} if plugin is not None else None)
-    return Gateway(manager.configure(config), manager, workers)
+    MADE.append(Gateway(manager.configure(config), manager, workers))
+    return MADE[-1]
+
+
+MADE: list[Gateway] = []
+"""In this test."""
+
+
+@pytest.fixture(autouse=True)
+def _outcomes_are_counted_from_zero_on() -> Iterator[None]:
+    yield
+    for gateway in MADE:
+        assert gateway.outcomes.keys() == set(OUTCOMES)
+    MADE.clear()
 
 
 @pytest.fixture
@@ -307,10 +321,17 @@ async def test_the_snapshot_tells_why_joins_got_no_offer_and_how_long_answers_to
     await gateway.post(CALL, message("CONFCONN"), "")
     await gateway.post(CALL, message("SETUP", resp=True, sdp="v=0", props={}), "")
     await gateway.post(CALL, b"{", "")
+    assert gateway.ice(CALL, message("CONFCONN"), "").status == 200
     snapshot = gateway.snapshot()
     assert {word: count for word, count in snapshot.joins_refused.items() if count} == {"no_port": 1}
-    assert snapshot.outcomes == {"no_port": 1, "offered": 1, "answered": 1, "bad_request": 1}
-    assert sum(snapshot.request_seconds.counts) == 4
+    assert {word for word, count in snapshot.outcomes.items() if count == 1} == {
+        "no_port",
+        "offered",
+        "answered",
+        "bad_request",
+        "ice_servers",
+    }
+    assert sum(snapshot.outcomes.values()) == sum(snapshot.request_seconds.counts) == 5
     assert snapshot.state is DrainState.RUNNING
 
 

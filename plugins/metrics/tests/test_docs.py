@@ -8,6 +8,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Metric
 
 from sft.calls.joins import Outcome
+from sft.forwarding.keyframes import Cause
 from sft.plugin import (
     Distribution,
     PathKind,
@@ -61,6 +62,11 @@ def test_the_table_has_each_series_with_its_type_and_labels_in_order() -> None:
         (name, kind, set(re.findall(r"\w+", labels))) for name, kind, labels, _ in ROW.findall(PAGE)
     ]
     assert documented == [*exposed, ("sft_uptime", "counter", set())]
+
+
+def test_each_cause_of_a_keyframe_is_told() -> None:
+    (told,) = [what for name, _, _, what in ROW.findall(PAGE) if name == "sft_keyframes_wanted_total"]
+    assert re.findall(r"`(\w+)`", told) == [cause.value for cause in Cause]
 
 
 def test_each_outcome_of_a_join_is_told() -> None:
