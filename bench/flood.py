@@ -175,7 +175,7 @@ def attack(kind: str, target: str, seconds: float, rate: int) -> dict[str, Any]:
         "latency_p99_alone": max(before["latency_p99"], after["latency_p99"]),
         "lost": during["lost"],
         "client_cpu_share": during["client_cpu_share"],
-        "others_cpu_share": before["others_cpu_share"],
+        "others_cpu_share": max(before["others_cpu_share"], after["others_cpu_share"]),
         "drops": drops,
     }
 

@@ -13,8 +13,9 @@ c50      50 participants, each sends 25 audio packets a second and video in two 
 The floors (in C, and in Python) and the server, with the Python engine and with the native one if it is
 compiled, run in turn, ``--rounds`` times, in the same minutes on the same machine. What counts is CPU time
 of the server's process per packet it sends; "net" is less what the same call costs without media (checks,
-pings, RTCP). The clients are this process. Lost packets are reported; if the clients were short of CPU, or
-other programs used the machine, there is no verdict.
+pings, RTCP). The clients are this process. There is no verdict, but its reason, if the clients of the server
+or of a floor were short of CPU or other programs used the machine, if a packet was lost or wrong, or if not
+as many came as the call has.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ from statistics import median
 from typing import Any
 
 from traffic import CALLS, Shape
+from verdicts import spoilt
 
 from server import Server
 from sft_load.client import Client
 from sft_load.fleet import Fleet
 from sft_load.messages import HIGH, LOW
-from sft_load.meter import Meter, objection
+from sft_load.meter import Meter
 
 AIMS = {"fan": 2.2, "twenty": 2.7}
 """Times the floor in C, gross."""
@@ -89,14 +91,12 @@ def variants(shape: Shape) -> list[str]:
     return found if shape.name == "c50" else [name for name in found if "," not in name]
 
 
-def measure_floor(shape: Shape, seconds: float, srtp: str) -> float:
-    """Microseconds per packet out."""
+def measure_floor(shape: Shape, seconds: float, srtp: str) -> dict[str, Any]:
+    """The report of ``floor.py``."""
     program = [sys.executable, str(Path(__file__).with_name("floor.py")), "--json"]
     program += ["--call", shape.name, "--seconds", str(seconds), "--srtp", srtp]
-    result = json.loads(subprocess.run(program, check=True, capture_output=True).stdout)
-    if result["lost"]:
-        print(f"the floor lost {result['lost']} packets", file=sys.stderr)
-    return float(result["us_per_packet_out"])
+    report: dict[str, Any] = json.loads(subprocess.run(program, check=True, capture_output=True).stdout)
+    return report
 
 
 def forward(
@@ -122,6 +122,7 @@ def forward(
     out = max(1, result["received"])
     return {
         **result,
+        "due": shape.packets_out * result["seconds"],
         "lost": totals["lost"],
         "wrong": totals["wrong"] + totals["strangers"],
         "drops": drops,
@@ -133,55 +134,69 @@ def forward(
 
 def measure(fleet: Fleet, server: Server, seconds: float) -> dict[str, float]:
     """What ``seconds`` of the fleet's life take."""
-    before, meter = fleet.totals(), Meter(server.pid)
+    before, own, meter = fleet.totals(), lost_by_clients(fleet), Meter(server.pid)
     fleet.run_for(seconds)
+    meter.stop()
     after = fleet.totals()
     return {
-        "server_cpu": meter.stop().server,
+        "seconds": meter.seconds,
+        "server_cpu": meter.server,
         **meter.shares,
+        "client_lost": lost_by_clients(fleet) - own,
         "sent": after["sent"] - before["sent"],
         "received": after["received"] - before["received"],
     }
 
 
+def lost_by_clients(fleet: Fleet) -> int:
+    """Packets that their own sockets did not take, or that they did not read in time."""
+    return fleet.unsent + fleet.kernel_drops + sum(client.drops() for client in fleet.clients)
+
+
 def compare(shape: Shape, seconds: float, rounds: int) -> dict[str, Any]:
     """Floors and server, in all its variants, in turn."""
-    floors: dict[str, list[float]] = {srtp: [] for srtp in FLOORS}
+    floors: dict[str, list[dict[str, Any]]] = {srtp: [] for srtp in FLOORS}
     runs: dict[str, list[dict[str, Any]]] = {variant: [] for variant in variants(shape)}
     for _ in range(rounds):
-        for srtp, figures in floors.items():
-            figures.append(measure_floor(shape, seconds, srtp))
+        for srtp, reports in floors.items():
+            reports.append(measure_floor(shape, seconds, srtp))
         for variant, results in runs.items():
             results.append(forward(shape, seconds, variant))
+    middle = {srtp: median(map(_cost, reports)) for srtp, reports in floors.items()}
     return {
         "call": shape.name,
-        **{f"floor_{srtp}": round(median(figures), 3) for srtp, figures in floors.items()},
-        "participants_per_core": per_core(shape, median(floors["c"]) * shape.packets_out / 1e6),
+        **{f"floor_{srtp}": round(figure, 3) for srtp, figure in middle.items()},
+        "floor_verdict": spoilt([report for reports in floors.values() for report in reports]) or "",
+        "participants_per_core": per_core(shape, middle["c"] * shape.packets_out / 1e6),
         "variants": {variant: judge(shape, floors, results) for variant, results in runs.items()},
     }
 
 
-def judge(shape: Shape, floors: dict[str, list[float]], runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _cost(run: dict[str, Any]) -> float:
+    return float(run["us_per_packet_out"])
+
+
+def judge(
+    shape: Shape, floors: dict[str, list[dict[str, Any]]], runs: list[dict[str, Any]]
+) -> dict[str, Any]:
     """The middle of a variant's runs, and what they are times the floors of their rounds."""
 
     def ratios(srtp: str, key: str = "us_per_packet_out") -> list[float]:
-        return [run[key] / floor for run, floor in zip(runs, floors[srtp], strict=True)]
+        return [run[key] / _cost(floor) for run, floor in zip(runs, floors[srtp], strict=True)]
 
     middle = {key: round(median(run[key] for run in runs), 3) for key in runs[0] if key != "drops"}
-    lost, wrong = sum(run["lost"] for run in runs), sum(run["wrong"] for run in runs)
-    busiest = [max(run[f"{who}_cpu_share"] for run in runs) for who in ("client", "others")]
     ratio = median(ratios("c"))
     return {
         **middle,
-        "lost": lost,
-        "wrong": wrong,
+        "lost": sum(run["lost"] for run in runs),
+        "wrong": sum(run["wrong"] for run in runs),
         "drops": [run["drops"] for run in runs if run["drops"]],
         "ratio": round(ratio, 2),
         "ratio_spread": [round(min(ratios("c")), 2), round(max(ratios("c")), 2)],
         "ratio_net": round(median(ratios("c", "us_per_packet_out_net")), 2),
         "ratio_to_python_floor": round(median(ratios("direct")), 2),
         "participants_per_core": per_core(shape, middle["server_cpu_share"]),
-        "verdict": objection(*busiest) or verdict(ratio, AIMS.get(shape.name), lost + wrong),
+        "verdict": spoilt([*floors["c"], *runs]) or verdict(ratio, AIMS.get(shape.name)),
     }
 
 
@@ -190,9 +205,7 @@ def per_core(shape: Shape, share: float) -> int:
     return round(LOAD * shape.participants / share)
 
 
-def verdict(ratio: float, aim: float | None, spoilt: int) -> str:
-    if spoilt:
-        return f"none: {spoilt} packets were lost or wrong"
+def verdict(ratio: float, aim: float | None) -> str:
     if aim is None:
         return ""
     return f"{'reached' if ratio <= aim else 'missed'}: aim {aim} times the floor in C"

@@ -3,7 +3,8 @@
     python bench/memory.py [--participants 100] [--json]
 
 Calls of ten, everybody approved, nine video slots each. Idle, and while everybody sends video that fills
-the rings kept for repeats (256 packets of 1100 bytes). The base is the process before the first join.
+the rings kept for repeats (256 packets of 1100 bytes). The base is the process before the first join. No
+verdict if other programs used the machine, or if anybody's ring is not full.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from typing import Any
 
 from server import Server
 from sft_load.fleet import Fleet
+from sft_load.meter import Meter, objection
 
 CALL = 10
 SIZE = 1100
+RING = 256
 RATE = 30  # packets a second of each; nobody watches, so it all stays in the rings
-FILL_SECONDS = 11.0  # 256 packets take 8.5
+FILL_SECONDS = 11.0  # a ring takes 8.5
 SETTLE_SECONDS = 3.0
 
 
 def memory(participants: int) -> dict[str, Any]:
     with Server(participants + 10) as server:
-        base = server.memory()
+        meter, base = Meter(server.pid), server.memory()
         fleet = Fleet(server.url)
         clients = [client for _ in range(participants // CALL) for client in fleet.gather(CALL)]
         fleet.run_for(SETTLE_SECONDS)
@@ -35,12 +38,17 @@ def memory(participants: int) -> dict[str, Any]:
         )
         fleet.run_for(FILL_SECONDS)
         full = server.memory()
+        meter.stop()
+        least = min(source.sent for client in clients for source in client.media.sources)
         fleet.close()
     return {
         "participants": len(clients),
         "base_mb": round(base / 1e6, 1),
         "idle_kb_per_participant": round((idle - base) / len(clients) / 1e3),
         "full_rings_kb_per_participant": round((full - base) / len(clients) / 1e3),
+        **meter.shares,
+        "verdict": objection(meter.clients / meter.seconds, meter.others / meter.seconds)
+        or (f"none: somebody sent only {least} packets" if least < RING else ""),
     }
 
 

@@ -15,9 +15,13 @@ import platform
 import ssl
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+Row = tuple[str, str, str]
+"""What, its figure, and the verdict; if that is none, why. Empty: nothing is judged."""
 
 LIBRARIES = ("trio", "pylibsrtp", "pyOpenSSL", "cryptography", "aiortc", "hypercorn")
 QUICK = {
@@ -54,79 +58,110 @@ def machine() -> dict[str, Any]:
     }
 
 
-def rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(what, figure, verdict)"""
-    lines: list[tuple[str, str, str]] = []
+def rows(results: dict[str, Any]) -> list[Row]:
+    lines: list[Row] = []
     for name, result in results.items():
-        if isinstance(result, dict) and "failed" in result:
+        if failed(result):
             lines.append((name, "-", result["failed"]))
-            continue
-        match name:
-            case "fanout":
-                lines += [
-                    (f"packet path: {one['name']}", f"{one['us_per_packet_out']} us", _times(one))
-                    for one in result["runs"]
-                ]
-            case "forward":
-                lines += [line for one in result for line in call_rows(one)]
-            case "size":
-                net = (f"{size}: {row['us_per_packet_out_net']}" for size, row in result["sizes"].items())
-                figure = f"{', '.join(net)} us; {result['ratio']} x"
-                lines.append(("net by participants", figure, result["verdict"]))
-            case "saturation":
-                for variant, one in result["variants"].items():
-                    figure = f"{one['packets_per_second']} packets/s at {one.get('us_per_packet_out')} us"
-                    lines.append((f"saturation: {result['call']}, {variant}", figure, one["verdict"]))
-            case "transports":
-                for one in result:
-                    lost = one["lost_in"] + one["lost_out"]
-                    figure = f"{one['us_in']:.2f} us in, {one['us_out']:.2f} us out"
-                    lines.append((f"transport: {one['name']}", figure, f"{lost:.0f} lost" if lost else ""))
-            case "flood":
-                for one in result:
-                    figure = f"{one['extra_cores']:.2f} cores more, p99 {one['latency_p99'] * 1e3:.1f} ms"
-                    lines.append((f"flood: {one['kind']} at {one['target']}", figure, one["verdict"]))
-            case "joins":
-                pairs, call = result["pairs"], result["one"]
-                rate = pairs["joins_per_second_of_server_cpu"]
-                lines.append(("joins into calls of two", f"{rate:.0f} per second of CPU", pairs["verdict"]))
-                figure = (
-                    f"{call['seconds_until_all_approved']:.1f} s, lag p99 {call['loop_lag_p99'] * 1e3:.0f} ms"
-                )
-                lines.append((f"{call['participants']} joins into one call", figure, call["verdict"]))
-            case "capacity":
-                full = result["participants_at_70_percent"]
-                figure = f"{full or '-'} participants at 70 % of a core, {result['holds']} held"
-                lines.append(("standard load (C50)", figure, result["verdict"]))
-                if half := result["half"]:
-                    figure = f"p50 {half['latency_p50_ms']:.1f} ms, p99 {half['latency_p99_ms']:.1f} ms"
-                    lines.append((f"latency added, {half['participants']} participants", figure, ""))
-            case "memory":
-                figure = (
-                    f"{result['idle_kb_per_participant']} kB idle, "
-                    f"{result['full_rings_kb_per_participant']} kB with full rings"
-                )
-                lines.append((f"memory per participant, base {result['base_mb']} MB", figure, ""))
+        else:
+            lines += ROWS[name](result)
     return lines
 
 
-def _times(result: dict[str, Any]) -> str:
-    return ", ".join(f"{value} x {key[6:]}" for key, value in result.items() if key.startswith("times "))
+def failed(result: Any) -> bool:
+    return isinstance(result, dict) and "failed" in result
 
 
-def call_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """A call of ``forward.py``: floors, then each variant of the server."""
-    call = result["call"]
-    floors = f"{result['floor_c']:.2f} us in C, {result['floor_direct']:.2f} us in Python"
-    lines = [(f"floor: {call}", f"{floors}; {result['participants_per_core']} participants per core", "")]
-    for variant, one in result["variants"].items():
-        spread = "-".join(map(str, one["ratio_spread"]))
+def fanout(result: dict[str, Any]) -> Iterator[Row]:
+    """Floors, and the packet path alone with each engine."""
+    for one in result["runs"]:
+        times = [f"{value} x {key[6:]}" for key, value in one.items() if key.startswith("times ")]
+        figure = ", ".join([f"{one['us_per_packet_out']:.2f} us a packet out", *times])
+        drops = ", ".join(f"{count} x {reason}" for reason, count in one.get("drops", {}).items())
+        verdict = f"{one['verdict']} (dropped: {drops})" if drops else one["verdict"]
+        yield f"packet path: {result['call']}, {one['name']}", figure, verdict.strip()
+
+
+def forward(results: list[dict[str, Any]]) -> Iterator[Row]:
+    """Of each call the floors, then each variant of the server."""
+    for result in results:
+        call = result["call"]
         figure = (
-            f"{one['us_per_packet_out']:.2f} us, {one['ratio']} x C floor ({spread}); "
-            f"{one['participants_per_core']} participants per core"
+            f"{result['floor_c']:.2f} us a packet out in C, {result['floor_direct']:.2f} us in Python; "
+            f"{result['participants_per_core']} participants at 70 % of a core"
         )
-        lines.append((f"server: {call}, {variant}", figure, one["verdict"]))
-    return lines
+        yield f"floor: {call}", figure, result["floor_verdict"]
+        for variant, one in result["variants"].items():
+            spread = "-".join(map(str, one["ratio_spread"]))
+            figure = (
+                f"{one['us_per_packet_out']:.2f} us a packet out, {one['ratio']} x the C floor ({spread}); "
+                f"{one['participants_per_core']} participants at 70 % of a core"
+            )
+            yield f"server: {call}, {variant}", figure, one["verdict"]
+
+
+def size(result: dict[str, Any]) -> Iterator[Row]:
+    net = "/".join(f"{row['us_per_packet_out_net']:.1f}" for row in result["sizes"].values())
+    figure = f"{net} us net a packet out; the dearest is {result['ratio']} x the cheapest"
+    yield f"server: calls of {'/'.join(result['sizes'])}", figure, result["verdict"]
+
+
+def saturation(result: dict[str, Any]) -> Iterator[Row]:
+    for variant, one in result["variants"].items():
+        figure = (
+            f"{one['packets_per_second']:,} packets/s out, {one['packets_per_second_per_core']:,} per core"
+        )
+        limit = one["limit"] and f"limit: {one['limit']}"
+        yield f"saturation: {result['call']}, {variant}", figure, one["verdict"] or limit
+
+
+def transports(results: list[dict[str, Any]]) -> Iterator[Row]:
+    for one in results:
+        figure = f"{one['us_in']:.2f} us a packet in, {one['us_out']:.2f} us a packet out"
+        yield f"transport: {one['name']}", figure, one["verdict"]
+
+
+def flood(results: list[dict[str, Any]]) -> Iterator[Row]:
+    for one in results:
+        figure = (
+            f"{one['extra_cores']:.2f} cores more; the call's p99 {one['latency_p99'] * 1e3:.1f} ms, "
+            f"{one['lost']:.0f} packets lost"
+        )
+        yield f"flood: {one['kind']} at {one['target']}", figure, one["verdict"]
+
+
+def joins(result: dict[str, Any]) -> Iterator[Row]:
+    pairs, call = result["pairs"], result["one"]
+    rate = pairs["joins_per_second_of_server_cpu"]
+    yield "joins into calls of two", f"{rate:.0f} per second of server CPU", pairs["verdict"]
+    seconds, lag = call["seconds_until_all_approved"], call["loop_lag_p99"] * 1e3
+    figure = f"{seconds:.1f} s until all have approved all, loop lag p99 {lag:.0f} ms"
+    yield f"{call['participants']} joins into one call", figure, call["verdict"]
+
+
+def memory(result: dict[str, Any]) -> Iterator[Row]:
+    figure = (
+        f"{result['idle_kb_per_participant']} kB idle, "
+        f"{result['full_rings_kb_per_participant']} kB with full rings"
+    )
+    yield f"memory per participant, base {result['base_mb']} MB", figure, result["verdict"]
+
+
+def capacity(result: dict[str, Any]) -> Iterator[Row]:
+    full = result["participants_at_70_percent"]
+    reached = f"{full} participants at" if full else "never at"
+    figure = f"{reached} 70 % of a core; {result['holds']} participants held"
+    yield "standard load (C50)", figure, result["verdict"]
+    if half := result["half"]:
+        figure = f"p50 {half['latency_p50_ms']:.1f} ms, p99 {half['latency_p99_ms']:.1f} ms"
+        yield f"latency added at half a core, {half['participants']} participants", figure, ""
+
+
+ROWS: dict[str, Callable[[Any], Iterator[Row]]] = {
+    one.__name__: one
+    for one in (fanout, forward, size, saturation, transports, flood, joins, memory, capacity)
+}
+"""By benchmark."""
 
 
 def _processor() -> str:
@@ -147,12 +182,14 @@ def main() -> None:
     results = {name: run(name, words if options.quick else []) for name, words in QUICK.items()}
     if options.json:
         print(json.dumps({"machine": surroundings, "results": results}))
-        return
-    print(json.dumps(surroundings))
-    table = rows(results)
-    widths = [max(len(row[column]) for row in table) for column in (0, 1)]
-    for what, figure, verdict in table:
-        print(f"{what:<{widths[0]}}  {figure:<{widths[1]}}  {verdict}".rstrip())
+    else:
+        print(json.dumps(surroundings))
+        table = rows(results)
+        widths = [max(len(row[column]) for row in table) for column in (0, 1)]
+        for what, figure, verdict in table:
+            print(f"{what:<{widths[0]}}  {figure:<{widths[1]}}  {verdict}".rstrip())
+    if any(map(failed, results.values())):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

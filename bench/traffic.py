@@ -16,7 +16,9 @@ from typing import Any
 
 import attrs
 from pylibsrtp import Policy, Session
+from verdicts import spoilt
 
+from sft_load.meter import Meter
 from sft_load.packets import AUDIO_BYTES, LOUD, SILENT
 
 KEY = bytes(range(28))
@@ -173,16 +175,20 @@ class Traffic:
 
     def __init__(self, shape: Shape, seconds: float) -> None:
         self.shape = shape
+        self.seconds = seconds
         self.packets_in = 0
         self.blocked = 0
         self.bases = [UdpBase() for _ in range(shape.participants)]
         self.sent = multiprocessing.Value("q", 0)
+        self.due = multiprocessing.Value("q", 0)
         self.received = multiprocessing.Value("q", 0)
+        self._meter: Meter | None = None
         self._stop = multiprocessing.Event()
         self._go = multiprocessing.Event()
         parent, child = multiprocessing.Pipe()
         targets = [base.address for base in self.bases]
-        far = _FarSide(shape, seconds, targets, self._go, self._stop, self.sent, self.received)
+        counts = self.sent, self.due, self.received
+        far = _FarSide(shape, seconds, targets, self._go, self._stop, counts)
         self._process = multiprocessing.Process(target=far.run, args=(child,))
         self._process.start()
         self.addresses: list[tuple[str, int]] = parent.recv()
@@ -200,6 +206,7 @@ class Traffic:
             base.socket.close()
 
     def start(self) -> None:
+        self._meter = Meter(self._process.pid)  # the other way round: to it we are the clients
         self._go.set()
 
     def packets(self) -> Iterator[tuple[int, bytes, float]]:
@@ -222,17 +229,28 @@ class Traffic:
                     yield index, data, now
 
     def report(self, name: str, cpu: float) -> dict[str, Any]:
-        """CPU seconds of this process as microseconds per packet out; ``lost``: either way."""
-        out = round(self.packets_in * self.shape.packets_out / self.shape.packets_in)
+        """CPU seconds of this process as microseconds per packet that has arrived; ``lost``: either way.
+        ``verdict``: why it means nothing, if so."""
+        assert self._meter is not None
+        meter, received, due = self._meter.stop(), self.received.value, self.due.value
+        run = {
+            "client_cpu_share": round(meter.server / self.seconds, 3),
+            "others_cpu_share": round(meter.others / meter.seconds, 3),
+            "due": due,
+            "received": received,
+            "client_lost": 0,
+            "lost": max(0, self.sent.value - self.packets_in) + max(0, due - received),
+            "wrong": 0,
+        }
         return {
             "name": name,
             "packets_in": self.packets_in,
-            "packets_out": out,
-            "lost": self.sent.value - self.packets_in + max(0, out - self.received.value),
+            **run,
             "blocked": self.blocked,
             "cpu_seconds": round(cpu, 3),
             "us_per_packet_in": round(cpu / max(1, self.packets_in) * 1e6, 3),
-            "us_per_packet_out": round(cpu / out * 1e6, 3) if out else None,
+            "us_per_packet_out": round(cpu / received * 1e6, 3) if received else None,
+            "verdict": spoilt([run]) or "",
         }
 
 
@@ -272,16 +290,15 @@ class _FarSide:
         targets: list[tuple[str, int]],
         go: multiprocessing.synchronize.Event,
         stop: multiprocessing.synchronize.Event,
-        sent: Any,
-        received: Any,
+        counts: tuple[Any, Any, Any],
     ) -> None:
+        """``counts``: packets sent, due here if all of those are forwarded, and received."""
         self._shape = shape
         self._seconds = seconds
         self._targets = targets
         self._go = go
         self._stop = stop
-        self._sent = sent
-        self._received = received
+        self._sent, self._due, self._received = counts
 
     def run(self, pipe: Any) -> None:
         sockets = [UdpBase().socket for _ in self._targets]
@@ -299,7 +316,7 @@ class _FarSide:
         pipe.send([one.getsockname() for one in sockets])
         self._go.wait()
         started = time.monotonic()
-        sent = received = 0
+        sent = due_here = received = 0
         while not self._stop.is_set():
             elapsed = min(self._seconds, time.monotonic() - started)
             for index, stream, send in flows:
@@ -308,6 +325,7 @@ class _FarSide:
                     counts[index] += 1
                     send(srtp.protect(plain_packet(stream, FIRST_SSRC + index, counts[index])))
                     sent += 1
+                    due_here += len(stream.receivers)
             for fd, _ in epoll.poll(0):
                 read = readers[fd]
                 while True:
@@ -315,7 +333,7 @@ class _FarSide:
                         read(scratch)
                     except BlockingIOError:
                         break
-                    received += 1
-            self._sent.value, self._received.value = sent, received
+                    received += not 192 <= scratch[1] <= 223  # RTCP (RFC 5761)
+            self._sent.value, self._due.value, self._received.value = sent, due_here, received
             time.sleep(PACE_SECONDS)
         os._exit(0)

@@ -5,7 +5,8 @@
 UDP and TCP, a port per peer and one port for all, in turn: four transports, ``--rounds`` times. Each runs
 on the worker's own pump. ``--peers`` clients in a process of their own first send ``--rate`` packets a
 second together, of 1100 bytes; then as many go to them. CPU is this process's (``time.process_time``), less
-what as long a silence costs. No SRTP, no ICE: that is bench/forward.py.
+what as long a silence costs. No SRTP, no ICE: that is bench/forward.py. There is no verdict, but its
+reason, if packets were lost, the clients were short of CPU or other programs used the machine.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from sft.model import Address, Candidate, Drops
 from sft.plugin import Base, BindAddress, Receive, Services, TransportFactory
 from sft.server.pump import Pump
 from sft.server.services import WorkerServices
+from sft_load.meter import Meter, objection
 from sft_transport_tcp.config import TcpConfig
 from sft_transport_tcp.factory import TcpFactory
 from sft_transport_tcp.shared import SharedTcpFactory
@@ -126,12 +128,14 @@ async def measure(kind: Kind, options: argparse.Namespace) -> dict[str, float]:
             with trio.fail_after(20):
                 for peer in peers:
                     await peer.connected.wait()
+            meter = Meter(clients.pid)  # the other way round: to it we are the clients
             idle = await _cpu_of(trio.sleep, options.seconds)
             parent.send("go")
             came = await _cpu_of(trio.sleep, options.seconds + 0.3)
             packets_in = sum(peer.packets for peer in peers)
             paths = [peer.path for peer in peers if peer.path]
             went = await _cpu_of(_send, paths, options.rate, options.seconds)
+            meter.stop()
             await trio.sleep(0.3)
             nursery.cancel_scope.cancel()
         parent.send("stop")
@@ -145,6 +149,19 @@ async def measure(kind: Kind, options: argparse.Namespace) -> dict[str, float]:
         "lost_in": total - packets_in,
         "lost_out": total - received.value,
         "dropped": sum(services.drops.counts.values()),
+        "client_cpu_share": meter.server / meter.seconds,
+        "others_cpu_share": meter.others / meter.seconds,
+    }
+
+
+def summary(name: str, runs: list[dict[str, float]]) -> dict[str, Any]:
+    """The middle of the runs of a kind."""
+    lost = round(sum(run["lost_in"] + run["lost_out"] for run in runs))
+    busiest = [max(run[f"{who}_cpu_share"] for run in runs) for who in ("client", "others")]
+    return {
+        "name": name,
+        **{key: round(median(run[key] for run in runs), 2) for key in runs[0]},
+        "verdict": objection(*busiest) or (f"none: {lost} packets were lost" if lost else ""),
     }
 
 
@@ -226,10 +243,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for kind in KINDS:
             runs[kind.name].append(trio.run(measure, kind, options))
-    results = [
-        {"name": name, **{key: round(median(run[key] for run in of_kind), 2) for key in of_kind[0]}}
-        for name, of_kind in runs.items()
-    ]
+    results = [summary(name, of_kind) for name, of_kind in runs.items()]
     print(json.dumps(results) if options.json else json.dumps(results, indent=2))
 
 
