@@ -43,6 +43,15 @@ MEASURE = """
 """Notes how long it takes from a state's arrival until it is drawn and laid out."""
 
 
+OTHER_VERSION = """
+    const real = Response.prototype.json;
+    Response.prototype.json = async function () {
+      const state = await real.call(this);
+      return window.other ? { period: 1, workers: [{ time: Math.random() }] } : state;
+    };"""
+"""A server that was updated while the page was open, as long as ``other`` is true."""
+
+
 class Instance:
     """What the page is told of, and a listener that can be silent."""
 
@@ -242,6 +251,21 @@ async def test_a_server_that_falls_silent_is_told_and_comes_back_by_itself(
     await instance.listen()
     instance.numbers.state = DrainState.DRAINING
     await page.wait_for("document.querySelector('#state').innerText === 'Draining'")
+    assert not await page.evaluate("document.body.matches('.stale')")
+
+
+async def test_a_server_that_says_what_the_page_does_not_know_is_told_and_asked_on(
+    browser: Chromium, instance: Instance
+) -> None:
+    instance.show(tea=[{}])
+    page = await browser.open_page(f"{instance.url}/live", before_load=OTHER_VERSION)
+    await wait_for_ids(page, short("tea", 0))
+    await page.evaluate("window.other = true")
+    told = "document.querySelector('#state').innerText"
+    await page.wait_for(f"{told} === 'The server says what this page does not know: reload it'")
+    assert await page.evaluate("document.body.matches('.stale')")
+    await page.evaluate("window.other = false")
+    await page.wait_for(f"{told} === 'Running'")
     assert not await page.evaluate("document.body.matches('.stale')")
 
 

@@ -14,7 +14,8 @@ export class Feed {
   /**
    * @param {string} url
    * @param {(state: object) => void} ontake a state with new numbers came
-   * @param {(why: 'unreachable' | 'stuck', seconds: number) => void} onsilence none came, for so long
+   * @param {(why: 'unreachable' | 'stuck' | 'strange', seconds: number) => void} onsilence none came, for so long;
+   *   strange: what came cannot be shown
    */
   constructor(url, ontake, onsilence) {
     this.#url = url;
@@ -31,8 +32,13 @@ export class Feed {
       }
       const next = performance.now() + PERIOD;
       const state = await this.#ask();
-      if (state) this.#take(state);
-      else this.#onsilence('unreachable', this.#silence());
+      try {
+        if (state) this.#take(state);
+        else this.#onsilence('unreachable', this.#silence());
+      } catch (error) { // a server of another version, while the page stood open
+        console.error(error);
+        this.#onsilence('strange', this.#silence());
+      }
       await new Promise((resolve) => setTimeout(resolve, Math.max(100, next - performance.now())));
     }
   }
@@ -50,9 +56,9 @@ export class Feed {
     this.#period = state.period;
     const newest = Math.max(0, ...state.workers.map(({ time }) => time));
     if (newest !== this.#newest || !newest) {
+      this.#ontake(state);
       this.#newest = newest;
       this.#freshAt = performance.now();
-      this.#ontake(state);
     } else if (this.#silence() > this.#period + 4) {
       this.#onsilence('stuck', this.#silence());
     }

@@ -10,6 +10,11 @@ import { age } from './text.js';
 import { Workers } from './workers.js';
 
 const model = new Model();
+const SILENCES = {
+  unreachable: 'The server does not answer',
+  stuck: 'The numbers stand still',
+  strange: 'The server says what this page does not know: reload it',
+};
 const parts = [new Summary(), new Workers(), new Calls()];
 
 function announce(text, level) {
@@ -31,7 +36,7 @@ function draw(state) {
 function drawSilence(why, seconds) {
   if (seconds < 2) return;
   document.body.classList.add('stale');
-  announce(why === 'stuck' ? 'The numbers stand still' : 'The server does not answer', BAD);
+  announce(SILENCES[why], BAD);
   setText(byId('since'), `these numbers are ${age(seconds)} old`);
   document.title = 'no answer – sft live';
 }
