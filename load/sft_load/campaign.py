@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
-from sft_load.errors import LoadError
+from sft_load.errors import NO_DESCRIPTORS, LoadError, OwnError
 from sft_load.plan import Plan
 from sft_load.window import Limits, Moment, Outcome, Verdict, Window, judge
 
@@ -66,20 +66,20 @@ class Campaign:
         self._settle_seconds = settle_seconds
         self._limits = limits
         self._progress = progress
-        self._steady = not crews.plan.stay_seconds
 
     def gather(self, total: int) -> None:
-        """Wait until all of them are in their calls. LoadError: they do not get in."""
+        """Wait until all of them are in their calls, or as many as there are at any time. LoadError: they do
+        not get in. OwnError: through no fault of the server."""
         self._crews.resize(total)
-        wait = total / self._crews.plan.joins_per_second + SPARE_SECONDS
-        end = self._clock.monotonic() + wait
-        enough = total if self._steady else round(total * 0.9)
+        enough, seconds = self._crews.plan.filling(total)
+        end = self._clock.monotonic() + seconds + SPARE_SECONDS
         while (moment := self._crews.moment()).participants < enough:
             failures = moment.figures.failures
             told = ", ".join(f"{reason} ({count})" for reason, count in failures.most_common(3))
             self._progress(f"{moment.participants} of {total} participants{f', failed: {told}' * bool(told)}")
             if self._clock.monotonic() > end or failures.total() > total:
-                raise LoadError(f"only {moment.participants} of {total} participants: {told or 'no answer'}")
+                kind = OwnError if failures[NO_DESCRIPTORS] else LoadError
+                raise kind(f"only {moment.participants} of {total} participants: {told or 'no answer'}")
             self._clock.sleep(0.25)
         self._clock.sleep(self._settle_seconds)
 
@@ -87,8 +87,8 @@ class Campaign:
         """Look at what goes on for so long."""
         begin = before = self._crews.moment()
         end = self._clock.monotonic() + seconds
-        while self._clock.monotonic() < end:
-            self._clock.sleep(min(1.0, max(0.0, end - self._clock.monotonic())))
+        while (left := end - self._clock.monotonic()) > 0 or before is begin:
+            self._clock.sleep(min(1.0, max(0.0, left)))
             moment = self._crews.moment()
             self._progress(self._describe(Window(before, moment), end - self._clock.monotonic()))
             before = moment
@@ -130,7 +130,7 @@ def participants_at(steps: Sequence[Step], share: float) -> float | None:
     known = [
         (step.window.server_cpu, step.window.participants)
         for step in steps
-        if step.window.server_cpu is not None and step.verdict.outcome is not Outcome.NONE
+        if step.window.server_cpu is not None and step.verdict.outcome is Outcome.PASSED
     ]
     for (low, few), (high, many) in pairwise(known):
         if low <= share <= high and high > low:
@@ -148,6 +148,8 @@ def growth(values: Sequence[float]) -> float:
 
 def judge_soak(steps: Sequence[Step], most: float = 0.05) -> Verdict:
     """Every step passed, and the server's memory and descriptors have not grown."""
+    if not steps:
+        return Verdict(Outcome.NONE, ("nothing was measured",))
     failed = [step.verdict for step in steps if step.verdict.outcome is Outcome.FAILED]
     faults = [reason for verdict in failed for reason in verdict.reasons]
     usages = [step.window.end.usage for step in steps]

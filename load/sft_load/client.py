@@ -26,7 +26,7 @@ from sft_load.errors import JoinError, LoadError
 from sft_load.http import HttpConnection, read_url
 from sft_load.ice import Checks
 from sft_load.media import Media
-from sft_load.messages import HIGH, PROPS, Writer, read_setup, read_untrusted
+from sft_load.messages import HIGH, PROPS, Writer, check_status, read_setup, read_untrusted
 from sft_load.reception import Reception
 from sft_load.sdp import Offer, Ours, read_offer, write_answer
 from sft_load.udp import UdpPath
@@ -136,9 +136,11 @@ class Client:
         self._tick(now)
 
     def _answered(self, status: int, body: bytes, now: float) -> None:
-        if status != 200:
-            self.fail(f"SETUP: HTTP {status} {body[:60].decode(errors='replace')}".strip(), now)
-        elif self._http is not None:
+        try:
+            check_status("SETUP", status, body)
+        except JoinError as error:
+            self.fail(str(error), now)
+        if self._http is not None:
             self._http.close()
 
     # What comes.

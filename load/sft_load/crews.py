@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from types import TracebackType
 
 from sft_load import process
 from sft_load.crew import Crew, Settings
-from sft_load.errors import LoadError
+from sft_load.errors import OwnError
 from sft_load.figures import Sample
 from sft_load.window import Moment, Usage
 
 REPLY_SECONDS = 30.0
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """What starts here does not hear of Ctrl-C, which a terminal tells all processes: it has to wait for the
+    parent's word, to say goodbye to the server."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Crews:
@@ -28,7 +42,8 @@ class Crews:
         for index in range(settings.processes):
             ours, theirs = context.Pipe()
             child = context.Process(target=_run, args=(theirs, settings, index), daemon=True)
-            child.start()
+            with _deaf():
+                child.start()
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(child)
@@ -42,23 +57,21 @@ class Crews:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for pipe in self._pipes:
-            try:
+            with suppress(OSError):  # it is gone already
                 pipe.send(None)
-            except OSError:
-                pass  # it is gone already
         for child in self._processes:
             child.join(10)
             child.kill()
 
     def resize(self, total: int) -> None:
-        """So many seats in all."""
+        """So many seats in all. OwnError: a process has failed."""
         for pipe in self._pipes:
-            pipe.send(total)
+            _tell(pipe, total)
 
     def moment(self) -> Moment:
-        """What all have counted until now."""
+        """What all have counted until now. OwnError: a process has failed. LoadError: the server's has."""
         for pipe in self._pipes:
-            pipe.send("sample")
+            _tell(pipe, "sample")
         samples = [_receive(pipe) for pipe in self._pipes]
         usage = None if self._server_pid is None else measure(self._server_pid)
         return Moment(tuple(sample for sample in samples if sample is not None), usage)
@@ -66,50 +79,57 @@ class Crews:
 
 def measure(pid: int) -> Usage:
     """The server's processes. LoadError: there is none, or its descriptors are none of our business."""
+    cpu, memory, descriptors = process.total(pid, process.cpu, process.memory, process.descriptors)
+    return Usage(cpu=cpu, memory=int(memory), descriptors=int(descriptors), busy=process.busy())
+
+
+def _tell(pipe: Connection, what: int | str) -> None:
     try:
-        pids = process.family(pid)
-        return Usage(
-            cpu=sum(map(process.cpu, pids)),
-            memory=sum(map(process.memory, pids)),
-            descriptors=sum(map(process.descriptors, pids)),
-            busy=process.busy(),
-        )
-    except OSError as error:
-        raise LoadError(f"process {pid} of the server: {error.strerror}") from error
+        pipe.send(what)
+    except OSError:
+        _receive(pipe)  # it is gone, and this says why
 
 
 def _receive(pipe: Connection) -> Sample | None:
-    """LoadError: the process has failed."""
+    """OwnError: the process has failed."""
     try:
         if not pipe.poll(REPLY_SECONDS):
-            raise LoadError(f"a process of sft-load does not answer within {REPLY_SECONDS:.0f} s")
+            raise OwnError(f"a process of sft-load does not answer within {REPLY_SECONDS:.0f} s")
         reply = pipe.recv()
-    except EOFError:
-        raise LoadError("a process of sft-load has died") from None
+    except (EOFError, OSError):
+        raise OwnError("a process of sft-load has died") from None
     if isinstance(reply, str):
-        raise LoadError(f"a process of sft-load has failed:\n{reply}")
+        raise OwnError(f"a process of sft-load has failed:\n{reply}")
     if reply is not None and not isinstance(reply, Sample):
         raise TypeError(reply)
     return reply
 
 
 def _run(pipe: Connection, settings: Settings, index: int) -> None:
-    """The child: None ends it, a number is a new size, anything else asks for a sample."""
+    """The child."""
     try:
         crew = Crew(settings, index)
         pipe.send(None)
-        while True:
-            while pipe.poll():
-                match pipe.recv():
-                    case None:
-                        crew.close()
-                        return
-                    case int(total):
-                        crew.resize(total)
-                    case _:
-                        pipe.send(crew.sample())
+        while _obey(pipe, crew):
             crew.turn()
-    except (EOFError, KeyboardInterrupt):
-        pass  # the parent is gone, or going
+        crew.close()
     except Exception:
-        pipe.send(traceback.format_exc())
+        with suppress(OSError):
+            pipe.send(traceback.format_exc())
+
+
+def _obey(pipe: Connection, crew: Crew) -> bool:
+    """Do what the parent says: a number is a new size, a word asks for a sample. False: it has said None, or
+    is gone."""
+    try:
+        while pipe.poll():
+            order = pipe.recv()
+            if order is None:
+                return False
+            if isinstance(order, int):
+                crew.resize(order)
+            else:
+                pipe.send(crew.sample())
+    except (EOFError, OSError):
+        return False
+    return True

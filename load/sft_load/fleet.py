@@ -25,6 +25,8 @@ from sft_load.streams import CheckedStream
 PACE_SECONDS = 0.005
 """Media leaves in bursts this far apart, as WebRTC's pacer does."""
 
+HANGUP_SECONDS = 3.0
+
 
 class Fleet:
     """All clients of a process. They share one certificate: making keys is not what is measured.
@@ -192,6 +194,16 @@ class Fleet:
             "strangers": sum(reception.strangers for reception in receptions),
             "sent": sum(source.sent for client in self.clients for source in client.media.sources),
         }
+
+    def hang_up(self) -> None:
+        """Everybody in a call says HANGUP, so that the server is not left with participants that have
+        vanished. Returns when it has answered, or after a while."""
+        end = time.monotonic() + HANGUP_SECONDS
+        leaving = [client for client in self.clients if client.open_at and not client.closed]
+        for client in leaving:
+            client.leave(time.monotonic())
+        while any(not client.closed for client in leaving) and self.serve(0.02) < end:
+            pass
 
     def close(self) -> None:
         for client in self.clients:

@@ -32,8 +32,9 @@ class Flow:
 
     def _run(self, now: float) -> None:
         if now - self._due > BEHIND_SECONDS:
-            self._fleet.lateness.add(now - self._due)
-            self._due = now
+            while self._due + self._interval <= now:  # as late as if it had been sent
+                self._fleet.lateness.add(now - self._due)
+                self._due += self._interval
         while self._due <= now:
             self._fleet.lateness.add(now - self._due)
             self._due += self._interval

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 import attrs
 import h11
 
-from sft_load.errors import LoadError
+from sft_load.errors import LoadError, explain
 
 OnReply: TypeAlias = Callable[[int, bytes, float], None]
 """(status, body, now). Status 0: there was no reply, and the body says why."""
@@ -51,7 +51,11 @@ class Url:
 @lru_cache(maxsize=64)
 def read_url(text: str, *, insecure: bool = False) -> Url:
     """``http://host:port/path``. LoadError: it is none."""
-    parts = urllib.parse.urlsplit(text)
+    try:
+        parts = urllib.parse.urlsplit(text)
+        given = parts.port
+    except ValueError as error:
+        raise LoadError(f"{text!r} is no URL: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise LoadError(f"{text!r} is no URL of a server, such as https://sft.example.net")
     tls = None
@@ -60,10 +64,7 @@ def read_url(text: str, *, insecure: bool = False) -> Url:
         if insecure:
             tls.check_hostname = False
             tls.verify_mode = ssl.CERT_NONE
-    try:
-        port = parts.port or (443 if tls else 80)
-    except ValueError:
-        raise LoadError(f"{text!r} has a port that is none") from None
+    port = given or (443 if tls else 80)
     return Url(parts.hostname, port, parts.path.rstrip("/") + "/", tls, insecure)
 
 
@@ -93,10 +94,13 @@ class HttpConnection:
         self._on_reply = on_reply
         self._body = b""
         try:
-            if self._socket is None:
-                self._open()
-            elif self._protocol.our_state is h11.DONE:
+            if (
+                self._socket is not None
+                and self._protocol.our_state is self._protocol.their_state is h11.DONE
+            ):
                 self._protocol.start_next_cycle()
+            else:
+                self._open()
             headers = [
                 ("host", self.url.authority),
                 ("content-length", str(len(body))),
@@ -117,6 +121,9 @@ class HttpConnection:
             self._socket = None
 
     def _open(self) -> None:
+        """A new connection; one that was there is not kept up by both sides."""
+        self.close()
+        self._connected, self._unsent, self._protocol = False, b"", h11.Connection(h11.CLIENT)
         family, address = _resolve(self.url.host, self.url.port)
         plain = socket.socket(family, socket.SOCK_STREAM)
         plain.setblocking(False)
@@ -166,7 +173,7 @@ class HttpConnection:
     def _receive(self, now: float) -> None:
         while self._socket is not None:
             data = self._socket.recv(65536)
-            if not data:
+            if not data and self._protocol.their_state is not h11.SEND_BODY:  # which it may end
                 raise OSError("the server closed the connection")
             self._protocol.receive_data(data)
             while True:
@@ -179,9 +186,8 @@ class HttpConnection:
                     self._body += event.data
                 elif isinstance(event, h11.EndOfMessage):
                     self._on_reply(self._status, self._body, now)  # may close us, or post again
-                    break
+                    return
 
     def _fail(self, error: Exception, now: float) -> None:
         self.close()
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        self._on_reply(0, reason.encode(), now)
+        self._on_reply(0, explain(error).encode(), now)

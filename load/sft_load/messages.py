@@ -80,10 +80,18 @@ class Writer:
         return self.write("CONFSTREAMS", mode="list", streams=wanted)
 
 
+def check_status(what: str, status: int, body: bytes) -> None:
+    """JoinError: the reply to ``what`` is a refusal, or there was none (see ``http.OnReply``)."""
+    text = body[:60].decode(errors="replace")
+    if status == 0:
+        raise JoinError(text)
+    if status != 200:
+        raise JoinError(f"{what}: HTTP {status} {text}".strip())
+
+
 def read_setup(status: int, body: bytes) -> tuple[str, str]:
     """(offer, URL to go on with; may be empty) of the reply to CONFCONN. JoinError: the server refused."""
-    if status != 200:
-        raise JoinError(f"CONFCONN: HTTP {status} {body[:60].decode(errors='replace')}".strip())
+    check_status("CONFCONN", status, body)
     reply = read_untrusted(body)
     if reply.get("type") == "CONFCONN":
         code = reply.get("status", 0)

@@ -15,7 +15,7 @@ QUIET = 0.25
 
 class Meter:
     """Runs from its making to :meth:`stop`. ``server``: the server's process id; None: it is elsewhere, and
-    counts as using nothing."""
+    counts as using nothing. LoadError: it is gone."""
 
     def __init__(self, server: int | None) -> None:
         self._pid = server
@@ -42,7 +42,7 @@ class Meter:
         }
 
     def _read(self) -> tuple[float, float, float, float]:
-        server = 0.0 if self._pid is None else sum(map(process.cpu, process.family(self._pid)))
+        server = 0.0 if self._pid is None else process.total(self._pid, process.cpu)[0]
         return time.monotonic(), server, time.process_time(), process.busy()
 
 

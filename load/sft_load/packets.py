@@ -1,8 +1,8 @@
 """RTP as the load clients send it, written and protected in place, and what a receiver reads back.
 
 Every payload begins with a tag: who sent it (the label that receivers see as CSRC), its number, which
-layer, and when it was sent. The rest is the beginning of FILLER. To the server it is as opaque as a payload
-that is encrypted end to end.
+layer, how long the payload is, and when it was sent. The rest is the beginning of FILLER. To the server it
+is as opaque as a payload that is encrypted end to end.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ FILLER = random.Random(0).randbytes(2048)
 LOUD, SILENT = 30, 127  # audio levels in -dBov (RFC 6464)
 BEGIN, END, DEPENDS = 0x80, 0x40, 0x08  # generic frame descriptor 00
 
-_TAG = struct.Struct("!4sIIcQ")
+_TAG = struct.Struct("!2sHIIcQ")
 _OUTGOING = struct.Struct("!BBHIIIHH")
-_MAGIC = b"load"
+_MAGIC = b"ld"
 
 # Fixed header; header extensions, each with its one-byte header (RFC 8285 section 4.2); tag.
-_AUDIO = struct.Struct("!BBHII HHBBBHBxx" + "4sIIcQ")
-_VIDEO = struct.Struct("!BBHII HHBHBBHBBHx" + "4sIIcQ")
-_NAMED = struct.Struct("!BBHII HHBHBBHBBHBcxxx" + "4sIIcQ")
+_AUDIO = struct.Struct("!BBHII HHBBBHBxx" + "2sHIIcQ")
+_VIDEO = struct.Struct("!BBHII HHBHBBHBBHx" + "2sHIIcQ")
+_NAMED = struct.Struct("!BBHII HHBHBBHBBHBcxxx" + "2sHIIcQ")
 
 _view = memoryview(BYTES)
 
@@ -49,7 +49,7 @@ class AudioSource:
         self._size = size
         self._ticks = ticks
         self._first = ssrc & 0x7FFF
-        self._filler = FILLER[: size - _AUDIO.size]
+        _, self._filler, self._payload = _filled(_AUDIO, size)
 
     @property
     def timestamp(self) -> int:
@@ -64,7 +64,7 @@ class AudioSource:
             BYTES, 0,
             0x90, 111, self._first + self.sent & 0xFFFF, self.timestamp, self.ssrc,
             0xBEDE, 2, 0x10, 0x80 | self.level, 0x22, send_time >> 8 & 0xFFFF, send_time & 0xFF,
-            _MAGIC, label, self.sent, b"a", now,
+            _MAGIC, self._payload, label, self.sent, b"a", now,
         )  # fmt: skip
         return _protected(srtp, _AUDIO.size, self._filler, self)
 
@@ -84,7 +84,7 @@ class VideoSource:
         self.per_frame = per_frame
         self._rid = rid.encode() or b"-"
         self._in_keyframe = False
-        self._size = size
+        self._unnamed_layout, self._named_layout = (_filled(layout, size) for layout in (_VIDEO, _NAMED))
         self._first = ssrc & 0x7FFF
         self._ticks = ticks
 
@@ -106,15 +106,21 @@ class VideoSource:
         now = time.time_ns()
         send_time = now * 262144 // 1_000_000_000
         name = () if self.named else (0x40, self._rid)
-        layout = _VIDEO if self.named else _NAMED
+        layout, filler, payload = self._unnamed_layout if self.named else self._named_layout
         layout.pack_into(
             BYTES, 0,
             0x90, 228 if ends else 100, self._first + number & 0xFFFF, timestamp, self.ssrc,
             0xBEDE, 3 if self.named else 4, 0x22, send_time >> 8 & 0xFFFF, send_time & 0xFF,
             0x31, transport & 0xFFFF, 0xB2, frame, number & 0xFFFF, *name,
-            _MAGIC, label, number, self._rid, now,
+            _MAGIC, payload, label, number, self._rid, now,
         )  # fmt: skip
-        return _protected(srtp, layout.size, FILLER[: self._size - layout.size], self)
+        return _protected(srtp, layout.size, filler, self)
+
+
+def _filled(layout: struct.Struct, size: int) -> tuple[struct.Struct, bytes, int]:
+    """What a packet of this size is made of: its headers and tag, the filler, and the payload's length."""
+    filler = FILLER[: size - layout.size]
+    return layout, filler, _TAG.size + len(filler)
 
 
 def _protected(srtp: Any, headers: int, filler: bytes, source: AudioSource | VideoSource) -> memoryview:
@@ -141,6 +147,8 @@ class Tag:
     """Seconds of the real-time clock."""
     end: int
     """Where in the packet the tag ends."""
+    whole: bool
+    """The payload is as long as it was."""
 
 
 def read_tag(packet: bytes) -> Tag | None:
@@ -148,9 +156,10 @@ def read_tag(packet: bytes) -> Tag | None:
     try:
         first, _, sequence, _, _, csrc, _, words = _OUTGOING.unpack_from(packet)
         start = 20 + 4 * words
-        magic, label, number, rid, sent = _TAG.unpack_from(packet, start)
+        magic, length, label, number, rid, sent = _TAG.unpack_from(packet, start)
     except struct.error:
         return None
     if first != 0x91 or magic != _MAGIC:  # extension, one CSRC, no padding
         return None
-    return Tag(sequence, csrc, label, number, rid[0], sent / 1e9, start + _TAG.size)
+    whole = len(packet) - start == length
+    return Tag(sequence, csrc, label, number, rid[0], sent / 1e9, start + _TAG.size, whole)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from sft_load.errors import LoadError
 
 FRAMES_PER_SECOND = 30
+LEAST_STAY_SECONDS = 5.0
+MOST_PACKETS_PER_SECOND = 100_000
 
 
 @attrs.frozen
@@ -59,6 +63,31 @@ class Plan:
         """From each, per second."""
         return self.audio_rate + sum(layer.rate for layer in self.layers)
 
+    @property
+    def mean_stay(self) -> float:
+        """Seconds; exponential, but at least LEAST_STAY_SECONDS. Infinite without churn."""
+        if not self.stay_seconds:
+            return math.inf
+        return LEAST_STAY_SECONDS + self.stay_seconds * math.exp(-LEAST_STAY_SECONDS / self.stay_seconds)
+
+    def check(self, total: int) -> None:
+        """LoadError: so many would leave faster than others come."""
+        needed = total / (self.mean_stay + self.pause_seconds)
+        if needed > self.joins_per_second:
+            raise LoadError(
+                f"{total} participants who come and go need {needed:.1f} joins per second, "
+                f"more than the {self.joins_per_second:g} of --joins-per-second"
+            )
+
+    def filling(self, total: int) -> tuple[int, float]:
+        """How many of so many seats are taken for certain, once all had their turn, and after how many
+        seconds: n' = joins_per_second - n / mean_stay_and_pause, while some leave already."""
+        if not self.stay_seconds:
+            return total, total / self.joins_per_second
+        cycle = self.mean_stay + self.pause_seconds
+        enough = max(1, int(total * 0.9 * self.mean_stay / cycle))
+        return enough, -cycle * math.log(1 - enough / (self.joins_per_second * cycle))
+
     def heard(self, slots: int, seats: int, absent: int = 0) -> int:
         """How many voices come to a participant at least: one who speaks does not hear itself, and it may
         be the turn of those who are ``absent`` from their seats."""
@@ -80,6 +109,7 @@ def read_layer(text: str) -> Layer:
         layer = Layer(words[0], float(words[1]), *map(int, words[2:]))
     except (IndexError, ValueError, TypeError):
         raise LoadError(f"{text!r} is no layer, such as l:60:1000") from None
-    if len(layer.rid) != 1 or not layer.rate > 0 or not 100 <= layer.size <= 1200:
-        raise LoadError(f"layer {text!r}: one letter, a rate above 0, 100 to 1200 bytes")
+    if len(layer.rid) != 1 or not 0 < layer.rate <= MOST_PACKETS_PER_SECOND or not 100 <= layer.size <= 1200:
+        most = f"{MOST_PACKETS_PER_SECOND:,}"
+        raise LoadError(f"layer {text!r}: one letter, a rate above 0 and at most {most}, 100 to 1200 bytes")
     return layer

@@ -12,6 +12,7 @@ from sft_load.conversation import tiles
 from sft_load.flow import Flow
 from sft_load.messages import HIGH, LOW
 from sft_load.packets import LOUD, SILENT
+from sft_load.plan import LEAST_STAY_SECONDS
 
 if TYPE_CHECKING:
     from sft_load.crew import Crew
@@ -106,7 +107,7 @@ class Seat:
         if plan.page_seconds:
             self._pager.set(now + plan.page_seconds * (0.5 + random.random()))
         if plan.stay_seconds:
-            self._leaver.set(now + max(5.0, random.expovariate(1 / plan.stay_seconds)))
+            self._leaver.set(now + max(LEAST_STAY_SECONDS, random.expovariate(1 / plan.stay_seconds)))
 
     def _turn_page(self, now: float) -> None:
         self._page += 1

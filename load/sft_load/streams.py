@@ -100,7 +100,8 @@ class CheckedStream(Stream):
             self._padding += 1
             return
         tag = read_tag(packet)
-        if tag is None or tag.label != tag.csrc or packet[tag.end :] != FILLER[: len(packet) - tag.end]:
+        whole = tag is not None and tag.whole and packet[tag.end :] == FILLER[: len(packet) - tag.end]
+        if tag is None or not whole or tag.label != tag.csrc:
             self.wrong += 1
             return
         self.latency.add(came - tag.sent_at)

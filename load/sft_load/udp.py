@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 
 from sft_load.batch import stamp
-from sft_load.errors import JoinError
+from sft_load.errors import NO_DESCRIPTORS, JoinError, explain
 
 RECEIVE_BUFFER = 1 << 20
 
@@ -61,7 +61,12 @@ class UdpPath:
 
 
 def _connect(host: str, port: int) -> socket.socket | None:
-    one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    except OSError as error:
+        if (reason := explain(error)) == NO_DESCRIPTORS:
+            raise JoinError(reason) from None
+        return None  # no such family here
     try:
         one.connect((host, port))
     except OSError:

@@ -9,6 +9,7 @@ from operator import add
 
 import attrs
 
+from sft_load.errors import NO_DESCRIPTORS
 from sft_load.figures import Figures, Sample
 
 
@@ -67,18 +68,26 @@ class Window:
     @property
     def server_cpu(self) -> float | None:
         """Cores."""
-        if self.begin.usage is None or self.end.usage is None:
-            return None
-        return (self.end.usage.cpu - self.begin.usage.cpu) / self.seconds
+        used = self._server_seconds
+        return None if used is None else used / self.seconds
 
     @property
     def others_cpu(self) -> float | None:
         """Cores that other programs on this machine used; known if the server's are."""
-        if self.begin.usage is None or self.end.usage is None:
+        theirs, begin, end = self._server_seconds, self.begin.usage, self.end.usage
+        if theirs is None or begin is None or end is None:
             return None
         ours = sum(after.figures.cpu - before.figures.cpu for before, after in self._pairs())
-        theirs = self.end.usage.cpu - self.begin.usage.cpu
-        return max(0.0, self.end.usage.busy - self.begin.usage.busy - ours - theirs) / self.seconds
+        return max(0.0, end.busy - begin.busy - ours - theirs) / self.seconds
+
+    @property
+    def _server_seconds(self) -> float | None:
+        """Of CPU. None: it is not known, also because a worker ended that nobody has waited for, and took
+        what it had used with it."""
+        if self.begin.usage is None or self.end.usage is None:
+            return None
+        used = self.end.usage.cpu - self.begin.usage.cpu
+        return used if used >= 0 else None
 
     def _pairs(self) -> Sequence[tuple[Sample, Sample]]:
         return list(zip(self.begin.samples, self.end.samples, strict=True))
@@ -139,6 +148,8 @@ def _objections(window: Window, limits: Limits) -> list[str]:
         reasons.append(f"sft-load did not read {figures.kernel_drops} packets in time")
     if figures.unsent:
         reasons.append(f"sft-load could not send {figures.unsent} packets")
+    if short := figures.failures[NO_DESCRIPTORS]:
+        reasons.append(f"{NO_DESCRIPTORS}: {short} participants failed")
     if window.others_cpu is not None and window.others_cpu > limits.others_cpu:
         reasons.append(f"other programs used {window.others_cpu:.2f} cores")
     return reasons

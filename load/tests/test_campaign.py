@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from sft_load.campaign import Campaign, Step, growth, judge_soak, participants_at
-from sft_load.errors import LoadError
+from sft_load.errors import NO_DESCRIPTORS, LoadError, OwnError
 from sft_load.figures import Figures, Sample
 from sft_load.histogram import Histogram
 from sft_load.plan import PRESETS, Layer, Plan, read_layer
@@ -29,6 +29,8 @@ class World:
         self.now = 0.0
         self.opened = 0.0
         self.refused = 0
+        self.reason = "HTTP 429 too many"
+        self.leaving = 0.0  # share of those who are in, per second
         self.room = 10_000
         self._total = 0
         self._loss = loss
@@ -40,7 +42,8 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-        self.opened = min(self._total, self.opened + seconds * self.plan.joins_per_second, self.room)
+        more = seconds * (self.plan.joins_per_second - self.opened * self.leaving)
+        self.opened = min(self._total, self.opened + more, self.room)
         if self.opened < self._total and self.opened == self.room:
             self.refused += 1
         count = int(self.opened)
@@ -57,7 +60,7 @@ class World:
         self._total = total
 
     def moment(self) -> Moment:
-        failures = Counter({"HTTP 429 too many": self.refused})
+        failures = Counter({self.reason: self.refused})
         figures = attrs.evolve(self._figures, failures=failures)
         usage = Usage(self._cpu, 100_000_000, 100, self._cpu + figures.cpu)
         return Moment((Sample(self.now, int(self.opened), figures),), usage)
@@ -86,6 +89,35 @@ def test_who_cannot_get_in_is_told_why() -> None:
         world.campaign().gather(30)
 
 
+def test_who_gets_in_no_more_for_want_of_descriptors_is_not_the_servers_fault() -> None:
+    world = World()
+    world.room, world.reason = 20, NO_DESCRIPTORS
+    with pytest.raises(OwnError, match="only 20 of 30 participants: sft-load has no file descriptor left"):
+        world.campaign().gather(30)
+
+
+@pytest.mark.parametrize(
+    ("total", "joins", "stay", "pause"),
+    [(500, 10, 60, 2), (100, 10, 20, 5), (100, 20, 5, 2), (580, 10, 60, 2)],
+)
+def test_as_many_get_in_as_can_while_others_leave(
+    total: int, joins: float, stay: float, pause: float
+) -> None:
+    plan = Plan(joins_per_second=joins, stay_seconds=stay, pause_seconds=pause)
+    plan.check(total)
+    world = World(plan=plan)
+    world.leaving = 1 / (plan.mean_stay + pause)  # as from where the flow of joins, too, is counted
+    world.campaign().gather(total)
+    assert world.opened >= 0.6 * total
+
+
+def test_those_who_leave_faster_than_others_come_are_no_load() -> None:
+    plan = Plan(joins_per_second=10, stay_seconds=60, pause_seconds=2)
+    with pytest.raises(LoadError, match="1000 participants who come and go need 16"):
+        plan.check(1000)
+    Plan(joins_per_second=0.1).check(10_000)  # nobody leaves
+
+
 def test_a_ramp_ends_where_the_server_loses_twice_in_a_row() -> None:
     steps = World(lambda participants, now: 0.02 if participants > 42 else 0.0).ramp()
     assert [step.window.participants for step in steps] == [10, 20, 30, 40, 50, 50]
@@ -107,6 +139,13 @@ def test_capacity_at_a_share_of_a_core_lies_between_two_steps() -> None:
     assert participants_at(steps[:3], 0.70) is None
 
 
+def test_capacity_is_not_told_from_a_step_that_failed() -> None:
+    steps = World(lambda participants, now: 0.02 if participants > 65 else 0.0).ramp(most=100)
+    assert [step.window.participants for step in steps[-3:]] == [60, 70, 70]
+    assert participants_at(steps, 0.65) is None
+    assert participants_at(steps, 0.55) is not None
+
+
 def soaked(memory: Callable[[int], int], steps: int = 40) -> list[Step]:
     moments = []
     for index in range(steps + 1):
@@ -125,6 +164,10 @@ def test_memory_that_grows_on_fails() -> None:
     verdict = judge_soak(soaked(lambda index: 100_000_000 + index * 500_000))
     assert verdict.outcome is Outcome.FAILED
     assert "memory grew by" in str(verdict)
+
+
+def test_a_soak_without_a_step_is_no_pass() -> None:
+    assert judge_soak([]).outcome is Outcome.NONE
 
 
 def test_growth_is_of_the_last_quarter_over_the_second() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -63,7 +64,13 @@ def load(arguments: str) -> Result:
 @contextmanager
 def under_way(arguments: str) -> Iterator[subprocess.Popen[str]]:
     """``sft-load`` has measured its first row."""
-    with subprocess.Popen(program(arguments), stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        program(arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
         assert running.stdout is not None
         assert running.stdout.readline().split()[0] == "participants"
         running.stdout.readline()
@@ -124,6 +131,28 @@ def test_a_server_that_sends_no_more_has_failed(tmp_path: Path) -> None:
     assert "nothing was received" in output
 
 
+def test_ctrl_c_ends_it_politely_and_shows_what_there_is(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        what = "--participants 4 --vanishing 0 --minutes 5 --period 1"
+        with under_way(f"soak {server.url} {SMALL} {FAR} {what}") as soak:
+            os.killpg(soak.pid, signal.SIGINT)  # as a terminal does: to all its processes
+            output, errors = soak.communicate(timeout=30)
+        assert soak.returncode == 130, output
+        assert "interrupted" in output
+        assert "Traceback" not in errors
+        server.wait(lambda server: not server.participants(), 2)  # all have said goodbye
+
+
+def test_too_few_descriptors_are_not_the_servers_fault(tmp_path: Path) -> None:
+    what = "--start 2 --step 20 --most 42 --seconds 1 --pause-seconds 0.1"
+    with running_server(tmp_path) as server:
+        command = shlex.join(program(f"ramp {server.url} {SMALL} {FAR} {what}"))
+        shell = ["sh", "-c", f"ulimit -n 30; exec {command}"]
+        done = subprocess.run(shell, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 3, done
+    assert "sft-load has no file descriptor left" in done.stdout
+
+
 def test_a_ramp_says_how_many_are_held(server: Server) -> None:
     what = f"--start 2 --step 2 --most 4 --seconds 1 --server-pid {server.pid}"
     result = load(f"ramp {server.url} {SMALL} {FAR} {what}")
@@ -139,6 +168,7 @@ def test_joins_are_counted_by_the_second(server: Server) -> None:
     assert document["joins"] == 9
     assert document["joins_per_second_wall"] > 0.5
     assert document["server_ms_per_join"] > 0.1
+    server.wait(lambda server: not server.participants(), 2)  # all have said goodbye
 
 
 def test_lost_packets_are_found(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -48,3 +49,56 @@ def test_a_server_that_is_not_there_is_told() -> None:
     gone.wait()
     with pytest.raises(LoadError, match=f"process {gone.pid} of the server"):
         measure(gone.pid)
+
+
+BURNS = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)"
+
+
+def running(code: str) -> subprocess.Popen[str]:
+    """A Python process that has printed a line."""
+    started = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert started.stdout is not None
+    started.stdout.readline()
+    return started
+
+
+def test_the_cpu_of_a_worker_that_has_ended_is_kept() -> None:
+    code = (
+        "import subprocess, sys\n"
+        f"worker = subprocess.Popen([sys.executable, '-c', {BURNS + '; time.sleep(60)'!r}])\n"
+        "sys.stdin.readline(); worker.kill(); worker.wait(); print(flush=True); input()"
+    )
+    server = running(code)  # the line is the worker's
+    before = measure(server.pid)
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write("\n")
+    server.stdin.flush()
+    server.stdout.readline()
+    assert process.family(server.pid) == [server.pid]
+    after = measure(server.pid)
+    assert before.cpu > 0.3
+    assert after.cpu >= before.cpu - 0.02  # ticks
+    server.communicate("\n")
+
+
+def test_the_cpu_of_a_thread_that_has_ended_is_kept() -> None:
+    code = (
+        f"import threading\nthread = threading.Thread(target=exec, args=({BURNS!r},))\n"
+        "thread.start(); thread.join(); input()"
+    )
+    server = running(code)
+    assert process.cpu(server.pid) >= 0.3
+    server.communicate("\n")
+
+
+def test_a_worker_that_ends_while_it_is_read_is_left_out() -> None:
+    server = running("import subprocess\nprint(flush=True)\nwhile True: subprocess.run(['true'])")
+    try:
+        readings = [measure(server.pid).cpu for _ in range(300)]
+        assert all(after >= before - 0.03 for before, after in pairwise(readings))
+    finally:
+        server.kill()
+        server.communicate()

@@ -27,7 +27,7 @@ def outgoing(
     """A packet as the server sends it: the sender's, with another header and one CSRC."""
     header = struct.pack("!BBHIII", 0x91, 100, sequence, 0, 0x5107, csrc)
     extensions = struct.pack("!HHI", 0xBEDE, 1, 0)
-    tag = struct.pack("!4sIIcQ", b"load", label, number, rid, int(sent * 1e9))
+    tag = struct.pack("!2sHIIcQ", b"ld", 21 + 80, label, number, rid, int(sent * 1e9))
     return header + extensions + tag + FILLER[:80]
 
 
@@ -147,6 +147,10 @@ def test_a_changed_payload_is_wrong() -> None:
     packet = bytearray(outgoing(1, 10))
     packet[-1] ^= 1
     assert checked((bytes(packet), 0.0)).wrong == 1
+
+
+def test_a_payload_that_was_cut_short_is_wrong() -> None:
+    assert checked((outgoing(1, 10)[:-70], 0.0)).wrong == 1
 
 
 @given(st.binary(min_size=12, max_size=200).filter(lambda data: not data[0] & 0x20))

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
+from sft_load.errors import NO_DESCRIPTORS
 from sft_load.figures import Figures, Sample
 from sft_load.histogram import Histogram
 from sft_load.window import Limits, Moment, Outcome, Usage, Window, judge
@@ -78,6 +79,7 @@ def test_what_is_within_the_limits_passes(fields: dict[str, Any]) -> None:
         ({"lateness": durations(0.001, 980) + durations(0.050, 20)}, "ms late"),
         ({"kernel_drops": 1}, "did not read 1 packets in time"),
         ({"unsent": 2}, "could not send 2 packets"),
+        ({"failures": Counter({NO_DESCRIPTORS: 3})}, "no file descriptor left (ulimit -n): 3 participants"),
     ],
 )
 def test_who_was_the_bottleneck_itself_gives_no_verdict(fields: dict[str, Any], told: str) -> None:
@@ -108,6 +110,13 @@ def test_other_programs_on_the_servers_machine_leave_no_verdict() -> None:
         assert seen.server_cpu == pytest.approx(0.6)
         assert seen.others_cpu == pytest.approx((busy - 1010.0) / 10)
         assert judge(seen, LIMITS).outcome is expected
+
+
+def test_cpu_that_vanishes_with_a_worker_is_not_taken_for_others() -> None:
+    begin, end = Usage(500.0, 0, 0, 1000.0), Usage(260.0, 0, 0, 1020.0)
+    seen = window(figures(lost=20_000), usage=(begin, end))
+    assert (seen.server_cpu, seen.others_cpu) == (None, None)
+    assert judge(seen, LIMITS).outcome is Outcome.FAILED
 
 
 def test_nothing_is_known_where_nothing_was_due() -> None:
