@@ -17,7 +17,7 @@ PORTS = 50
 AT_ONCE = 40
 """Who has ended holds a port until the server has noticed: that is more than there are."""
 
-SHORT = {"offer_seconds": 1, "connect_seconds": 1, "silence_seconds": 2, "ping_seconds": 2}
+SHORT = {"offer_seconds": 2, "connect_seconds": 2, "silence_seconds": 2, "ping_seconds": 2}
 LIMIT_REACHED = 4
 
 
