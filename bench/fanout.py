@@ -144,7 +144,7 @@ def main() -> None:
         with Traffic(shape, options.seconds) as traffic:
             started = time.process_time()
             call = run(traffic)
-            result = traffic.report(f"sft.forwarding, {name} engine", time.process_time() - started)
+            result = traffic.report(name, time.process_time() - started)
         unit = "us_per_packet_out" if shape.packets_out else "us_per_packet_in"
         for one in floors:
             result[f"times {one['name']}"] = round(result[unit] / one[unit], 2)
@@ -159,11 +159,11 @@ def main() -> None:
 
 def engines() -> dict[str, Callable[[Traffic], Call]]:
     """Those that are here: the native one has to be compiled. It also shows what its way out alone brings."""
-    found: dict[str, Callable[[Traffic], Call]] = {"python": partial(fanout, make_engine=PythonEngine)}
+    found: dict[str, Callable[[Traffic], Call]] = {"python engine": partial(fanout, make_engine=PythonEngine)}
     if find_spec("sft_engine_native"):
         native = import_module("sft_engine_native").NativeEngine
-        found["native, read in Python"] = partial(fanout, make_engine=native)
-        found["native"] = partial(read_by_engine, make_engine=native)
+        found["native engine, read in Python"] = partial(fanout, make_engine=native)
+        found["native engine"] = partial(read_by_engine, make_engine=native)
     return found
 
 

@@ -111,8 +111,8 @@ def saturation(result: dict[str, Any]) -> Iterator[Row]:
         figure = (
             f"{one['packets_per_second']:,} packets/s out, {one['packets_per_second_per_core']:,} per core"
         )
-        limit = one["limit"] and f"limit: {one['limit']}"
-        yield f"saturation: {result['call']}, {variant}", figure, one["verdict"] or limit
+        verdict = one["verdict"] and f"{one['verdict']}; "
+        yield f"saturation: {result['call']}, {variant}", figure, f"{verdict}limit: {one['limit']}"
 
 
 def transports(results: list[dict[str, Any]]) -> Iterator[Row]:

@@ -1,14 +1,14 @@
 """How many packets a second a worker sends before it loses some, and what that is for a whole core.
 
-    python bench/saturation.py [--call fan|twenty|c50] [--seconds 2] [--others 0.25] [--json]
+    python bench/saturation.py [--call fan|twenty|c50] [--seconds 2] [--json]
 
 The whole server in its variants. The call of ``forward.py`` goes faster step by step until the server does
 not carry a step: it loses more than 0.5 % of the packets, or leaves more than 2 % of them lying. Then it goes
 on in smaller steps from the fastest that was carried. It also ends when the server's core is full.
 
-The clients count packets by their headers, so as not to fill their own core first. Where they do, where
-they lose packets at their own sockets or other programs use the machine, the limit is not the server's: what
-was carried until then is the least that it carries, and the verdict says why.
+The clients count packets by their headers, so as not to fill their own core first. Where a step is not
+carried while they do, or lose packets at their own sockets, or other programs use the machine, the limit is
+not the server's: what was carried until then is the least that it carries, and the verdict says why.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from verdicts import clients_lost, missing
 
 from server import Server
 from sft_load.fleet import Fleet
-from sft_load.meter import QUIET, objection
+from sft_load.meter import objection
 
 FIRST = 2.0
 """Times the call's packets per second."""
@@ -43,24 +43,22 @@ Flows = list[tuple[Callable[[], None], float]]
 
 def climb(hold: Callable[[float], Step]) -> dict[str, Any]:
     """The fastest step that was carried. ``hold`` makes one, of so many times the call's packets; it says as
-    ``objection`` why it proves nothing, if so."""
+    ``objection`` why the server is not to blame if that is not carried, if so."""
     best: Step | None = None
     carried = FIRST
     for factor in STEPS:
         speed = FIRST if best is None else carried * factor
         while True:
             step = hold(speed)
-            if step["objection"]:
-                return summary(best, step["objection"])
             if step["lost"] > LOSS * step["received"] or missing(step):
                 break
             best, carried = step, speed
             if step["server_cpu_share"] > FULL:
-                return summary(best, "", "full")
+                return summary(best, "its core is full", best["objection"])
             speed *= factor
-        if best is None:
-            return summary(None, f"none: the first step was not carried: {shortfall(step)}")
-    return summary(best, "", shortfall(step))
+        if best is None or step["objection"]:
+            break
+    return summary(best, shortfall(step), step["objection"])
 
 
 def shortfall(step: Step) -> str:
@@ -74,17 +72,19 @@ def shortfall(step: Step) -> str:
     )
 
 
-def summary(best: Step | None, verdict: str, limit: str = "") -> dict[str, Any]:
-    """``limit``: why the next step was not carried."""
+def summary(best: Step | None, limit: str, reason: str) -> dict[str, Any]:
+    """``limit``: why no faster step was carried; ``reason``: why that is not the server's limit."""
     if best is None:
+        verdict = reason or "none: the first step was not carried"
         return {"packets_per_second": 0, "packets_per_second_per_core": 0, "limit": limit, "verdict": verdict}
+    reason = reason or best["objection"]
     return {
         "packets_per_second": round(best["received"] / best["seconds"]),
         "packets_per_second_per_core": round(best["received"] / best["server_cpu"]),
         "us_per_packet_out": round(best["server_cpu"] / best["received"] * 1e6, 2),
         **{key: round(best[key], 2) for key in best if key.endswith("_share")},
         "limit": limit,
-        "verdict": f"{verdict}; this is the least" if verdict else "",
+        "verdict": f"{reason}; this is the least" if reason else "",
     }
 
 
@@ -93,29 +93,28 @@ def hold(
     fleet: Fleet,
     shape: Shape,
     flows: Flows,
-    options: argparse.Namespace,
+    seconds: float,
     speed: float,
 ) -> Step:
     """What so many times the call's packets take."""
     fleet.start_media([(send, rate * speed) for send, rate in flows])
     fleet.run_for(0.5)
     lost, own, drops = fleet.totals()["lost"], lost_by_clients(fleet), server.drops()
-    step = measure(fleet, server, options.seconds)
+    step = measure(fleet, server, seconds)
     fleet.stop_media()
     fleet.run_for(0.3)
     own = lost_by_clients(fleet) - own
-    others = step["others_cpu_share"]
     return {
         **step,
         "lost": fleet.totals()["lost"] - lost,
         "drops": {reason: count - drops.get(reason, 0) for reason, count in server.drops().items()},
         "due": step["sent"] * shape.packets_out / shape.packets_in,
-        "objection": objection(step["client_cpu_share"], others if others > options.others else 0.0)
+        "objection": objection(step["client_cpu_share"], step["others_cpu_share"])
         or (clients_lost(own) if own else ""),
     }
 
 
-def saturate(shape: Shape, options: argparse.Namespace, variant: str) -> dict[str, Any]:
+def saturate(shape: Shape, seconds: float, variant: str) -> dict[str, Any]:
     """One variant of the server."""
     with Server(shape.participants + 10, **VARIANTS[variant]) as server:
         fleet = Fleet(server.url)
@@ -123,7 +122,7 @@ def saturate(shape: Shape, options: argparse.Namespace, variant: str) -> dict[st
         fleet.connect(clients)
         flows = begin(shape, clients)
         fleet.run_for(1.0)
-        result = climb(partial(hold, server, fleet, shape, flows, options))
+        result = climb(partial(hold, server, fleet, shape, flows, seconds))
         fleet.close()
     return result
 
@@ -134,11 +133,10 @@ def main() -> None:
     )
     parser.add_argument("--call", choices=tuple(CALLS), default="fan")
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--others", type=float, default=QUIET, help="cores other programs may use")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     shape = CALLS[options.call]
-    results = {variant: saturate(shape, options, variant) for variant in variants(shape)}
+    results = {variant: saturate(shape, options.seconds, variant) for variant in variants(shape)}
     result = {"call": shape.name, "variants": results}
     print(json.dumps(result) if options.json else json.dumps(result, indent=2))
 
