@@ -144,7 +144,7 @@ def main() -> None:
         with Traffic(shape, options.seconds) as traffic:
             started = time.process_time()
             call = run(traffic)
-            result = traffic.report(name, time.process_time() - started)
+            result = traffic.report(name, time.process_time() - started, selects=True)
         unit = "us_per_packet_out" if shape.packets_out else "us_per_packet_in"
         for one in floors:
             result[f"times {one['name']}"] = round(result[unit] / one[unit], 2)

@@ -85,16 +85,16 @@ class Fleet:
         return added
 
     def gather(self, count: int, *, video_slots: int = 9, rids: Sequence[str] = ()) -> list[Client]:
-        """A call of ``count`` in which everybody has approved everybody. Joins eight at a time."""
+        """A call of ``count`` in which everybody has approved everybody: see :meth:`connect`."""
         clients = self.add(count, video_slots=video_slots, rids=rids)
         self.connect(clients)
         return clients
 
     def connect(self, clients: list[Client]) -> None:
-        """Let the participants of one call join, and approve each other."""
+        """Let the participants of one call join, and approve each other. The first joins alone, because the
+        roster's first is always heard (protocol section 6.4); then eight at a time."""
         count = len(clients)
-        for start in range(0, count, 8):
-            batch = clients[start : start + 8]
+        for batch in (clients[:1], *(clients[start : start + 8] for start in range(1, count, 8))):
             for client in batch:
                 client.join(time.monotonic())
             self.run_until(partial(_all_open, batch), "join")
