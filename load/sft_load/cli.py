@@ -226,6 +226,8 @@ def joins(url: str, participants: int, per_call: int, under_way: int, **options:
     """Find out how many joins per second the server does."""
     credentials = Credentials(options["username"], options["credential"])
     server = read_url(url, insecure=options["insecure"])
+    if options["server_pid"] is not None:
+        measure(options["server_pid"])
     fleet = Fleet(server, credentials=credentials, stays=options["stay_here"])
     try:
         join_all(fleet, fleet.add(2, checked=False), under_way)  # its imports and caches, and ours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ def cpu(pid: int) -> float:
     try:
         own = time.clock_gettime(~pid << 3 | _SCHED)
     except OSError:
-        raise ProcessLookupError(pid) from None  # it has ended meanwhile
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from None  # it has ended meanwhile
     return own + (int(words[13]) + int(words[14])) / _TICK
 
 
@@ -38,7 +39,12 @@ def memory(pid: int) -> int:
 
 def descriptors(pid: int) -> int:
     """Open ones. PermissionError: somebody else's process."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except PermissionError:
+        if memory(pid):
+            raise
+        return 0  # it has ended, and nobody has waited for it yet: then it is only root's
 
 
 def family(pid: int) -> list[int]:

@@ -96,7 +96,6 @@ def document(result: Result) -> dict[str, Any]:
         f"soak {URL} --participants 1000 --stay-seconds 60",  # at ten joins per second
         "run http://[::1",
         "run http://host:port",
-        f"joins {URL} --server-pid 4194305",  # more than there can be
     ],
 )
 def test_what_makes_no_load_is_refused_in_a_line(arguments: str) -> None:
@@ -104,6 +103,13 @@ def test_what_makes_no_load_is_refused_in_a_line(arguments: str) -> None:
     assert result.exit_code == 2, result.output
     assert "Error: " in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "joins"])
+def test_a_server_process_that_is_not_there_is_told(command: str) -> None:
+    result = call(f"{command} {URL} --server-pid 4194305")  # more than there can be
+    assert result.exit_code == 2
+    assert result.stderr == "Error: process 4194305 of the server: No such file or directory\n"
 
 
 def test_what_nobody_has_thought_of_is_not_the_servers_fault(failing: Failing) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -102,3 +104,21 @@ def test_a_worker_that_ends_while_it_is_read_is_left_out() -> None:
     finally:
         server.kill()
         server.communicate()
+
+
+def test_a_worker_that_nobody_has_waited_for_yet_has_no_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not root may not even look."""
+    listdir = os.listdir
+
+    def refuse(path: str) -> list[str]:
+        if str(path).endswith("/fd"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listdir(path)
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert measure(ended.pid).descriptors == 0
+    with pytest.raises(LoadError, match="Permission denied"):
+        measure(os.getpid())
+    ended.wait()
