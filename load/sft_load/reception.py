@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from sft.errors import BadPacket
 from sft.forwarding.libsrtp import Inbound
 from sft.model import Drop
+from sft.webrtc.rtp import PADDING_BIT
 from sft_load.batch import Batch
 from sft_load.histogram import Histogram
 from sft_load.streams import CheckedStream, Stream
-
-CSRC_COUNT = 0x0F
-"""In the first byte of RTP."""
 
 
 class Reception:
@@ -61,7 +59,7 @@ class Reception:
             elif sequence == stream.due:
                 stream.due = sequence + 1 & 0xFFFF
             else:
-                stream.count(sequence, batch.source(index) if first & CSRC_COUNT else 0)
+                stream.count(sequence, batch.source(index) if _names_source(first) else 0)
         if media:
             self.packets += media
             self.octets += octets
@@ -81,8 +79,14 @@ class Reception:
             return
         stream = self.streams.get(int.from_bytes(packet[8:12], "big"))
         if isinstance(stream, CheckedStream):
-            source = int.from_bytes(packet[12:16], "big") if packet[0] & CSRC_COUNT else 0
+            source = int.from_bytes(packet[12:16], "big") if _names_source(packet[0]) else 0
             stream.count(int.from_bytes(packet[2:4], "big"), source)
             stream.check(packet, came)
         else:
             self.strangers += 1
+
+
+def _names_source(first: int) -> bool:
+    """Whether a packet of RTP with this first byte shows somebody: it has a CSRC, and is no padding, which a
+    server may send in any slot under any name."""
+    return first & 0x0F != 0 and not first & PADDING_BIT

@@ -21,8 +21,10 @@ JOIN_SECONDS = 20.0
 """Who is not in the call by then has failed."""
 
 GRACE_SECONDS = 3.0
-"""From joining, or from asking for somebody, until what should come counts as silent if it does not; and how
-long somebody who is not asked for any more may still be shown."""
+"""From joining, or from asking for somebody, until what should come counts as silent if it does not."""
+
+UNASKED_SECONDS = 10.0
+"""How long somebody who is not asked for any more may still be shown: a request that is lost is repeated."""
 
 
 @attrs.frozen
@@ -128,7 +130,7 @@ class Seat:
             before.get((place, user)) or Tile(user, labels[user], now) for place, user in enumerate(wanted)
         ]
         self._until = {label: until for label, until in self._until.items() if until > now}
-        self._until |= {tile.label: now + GRACE_SECONDS for tile in before.values()}
+        self._until |= {tile.label: now + UNASKED_SECONDS for tile in before.values()}
         if wanted:
             client.watch(wanted, now, [HIGH] * plan.large + [LOW] * (len(wanted) - plan.large))
 

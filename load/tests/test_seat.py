@@ -147,7 +147,7 @@ def test_turning_the_page_does_not_keep_the_voices_from_being_missed() -> None:
     assert world.missed == (20, 20)
 
 
-@pytest.mark.parametrize(("seconds", "wrong"), [(3, 0), (5, 2)])
+@pytest.mark.parametrize(("seconds", "wrong"), [(10, 0), (12, 2)])
 def test_who_is_not_asked_for_any_more_is_shown_no_longer(seconds: int, wrong: int) -> None:
     world = settled(attrs.evolve(PLAN, tiles=2))
     before = world.asked
