@@ -73,10 +73,10 @@ class Plan:
     def check(self, total: int) -> None:
         """LoadError: so many would leave faster than others come."""
         needed = total / (self.mean_stay + self.pause_seconds)
-        if needed > self.joins_per_second:
+        if needed >= self.joins_per_second:
             raise LoadError(
                 f"{total} participants who come and go need {needed:.1f} joins per second, "
-                f"more than the {self.joins_per_second:g} of --joins-per-second"
+                f"not fewer than the {self.joins_per_second:g} of --joins-per-second"
             )
 
     def filling(self, total: int) -> tuple[int, float]:

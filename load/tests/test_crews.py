@@ -42,9 +42,10 @@ def test_a_process_that_failed_tells_why() -> None:
 
 
 def test_the_processes_do_not_hear_of_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGINT)
     with crew(Plan()) as (crews, child):
         assert child.pid is not None
         os.kill(child.pid, signal.SIGINT)
         assert crews.moment().participants == 0
     assert child.exitcode == 0
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before

@@ -70,11 +70,20 @@ def under_way(arguments: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_of_ctrl_c,
     ) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline().split()[0] == "participants"
-        running.stdout.readline()
-        yield running
+        try:
+            assert running.stdout is not None
+            assert running.stdout.readline().split()[0] == "participants"
+            running.stdout.readline()
+            yield running
+        finally:
+            running.kill()
+
+
+def hear_of_ctrl_c() -> None:
+    """Who was started in the background of a shell's script does not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

@@ -439,7 +439,8 @@ def sft_http_routes(config: Config, services: GatewayServices) -> Sequence[HttpR
     config: the whole configuration. services: the gateway's services; ``services.snapshots()``
     gives what a page of numbers shows.
     Returns: Starlette routes per listener: ``public`` is the clients' listener, ``operator`` the one
-    that only operators reach (default 127.0.0.1:49090). The core's own routes win.
+    that only operators reach (default 127.0.0.1:49090), under IP addresses, ``localhost`` and
+    ``server.operator_hosts``. The core's own routes win.
 
     When: once, at the gateway's start, in its main task. The endpoints run in the task of their HTTP
     request; what they raise becomes a 500.

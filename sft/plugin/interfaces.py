@@ -82,6 +82,7 @@ class TransportStats:
     """Read at scrape time."""
 
     ports_total: int
+    """Participants it has room for in all; 0: it can take nobody, of which operators are warned."""
     ports_free: int
     """Participants it could still take."""
     kernel_drops: int = 0

@@ -10,27 +10,39 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Set
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+LOGGED_NAMES = 10
+
 
 class KnownHosts:
-    """ASGI middleware: requests for a name that is not ours get 421."""
+    """ASGI middleware: requests for a name that is not ours get 421. The first few such names are logged."""
 
     def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
         self._app = app
         self._names = frozenset(map(str.lower, names))
+        self._logged: set[str] = set()
+        self._log = structlog.get_logger("operator")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
         if scope["type"] in ("http", "websocket"):
             hosts = Headers(scope=scope).getlist("host")
-            if not all(is_known(host, self._names) for host in hosts):
+            unknown = [host for host in hosts if not is_known(host, self._names)]
+            if unknown:
+                self._tell(unknown[0][:100])
                 app = PlainTextResponse(
                     "add this name to server.operator_hosts, or use the IP address\n", 421
                 )
         await app(scope, receive, send)
+
+    def _tell(self, host: str) -> None:
+        if host not in self._logged and len(self._logged) < LOGGED_NAMES:
+            self._logged.add(host)
+            self._log.warning("unknown_host", host=host)
 
 
 def is_known(host: str, names: Set[str]) -> bool:

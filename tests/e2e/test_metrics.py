@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -186,17 +187,22 @@ def test_reports_of_receivers_become_distributions(server: Server, clients: Clie
     slot = int.from_bytes(report.body[:4], "big")
     middle = int.from_bytes(report.body[6:10], "big")
     block = own_rtcp.ReportBlock(slot, 64, 5, 0, 480, middle, 0)  # a quarter lost, 10 ms of jitter
-    ann.send(audio(ann.ssrcs["audio"], 30, sequence=200), rate=200)
-    bob.send_rtcp(own_rtcp.write_receiver_report(7, [block]))
-    bob.ping()
-    (participant,) = (  # at once: a second after the last packet there is no loss to tell of
-        one
-        for call in server.worker()["calls"]
-        for one in call["participants"]
-        if call["call"] == ann.call and one["user"] == bob.user
-    )
-    assert participant["round_trip_seconds"] > 0
-    assert participant["loss_sent"] > 0
+    sequences = itertools.count(200, 30)
+
+    def tells(server: Server) -> bool:
+        """A second after the last packet there is no loss to tell of."""
+        ann.send(audio(ann.ssrcs["audio"], 30, sequence=next(sequences)), rate=200)
+        bob.send_rtcp(own_rtcp.write_receiver_report(7, [block]))
+        bob.ping()
+        (participant,) = (
+            one
+            for call in server.worker()["calls"]
+            for one in call["participants"]
+            if call["call"] == ann.call and one["user"] == bob.user
+        )
+        return bool(participant["round_trip_seconds"] > 0 and participant["loss_sent"] > 0)
+
+    server.wait(tells)
     seen = watch.wait(lambda new: new.get('sft_downstream_jitter_seconds_sum{kind="audio"}', 0) >= 0.01)
     assert seen['sft_downstream_loss_ratio_sum{kind="audio"}'] >= 0.25
     assert seen["sft_round_trip_seconds_count"] >= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import structlog.testing
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -60,6 +61,17 @@ async def test_an_address_and_localhost_are_answered(host: str | None) -> None:
 )
 async def test_another_name_is_told_that_it_is_not_ours(host: str) -> None:
     assert set((await answers(Config(), host)).values()) == {421}
+
+
+async def test_each_name_is_logged_once_and_a_few_names_at_most() -> None:
+    gateway = SimpleNamespace(state=DrainState.RUNNING)
+    app = operator_app(Config(), gateway, [])  # type: ignore[arg-type]  # a part of it
+    with structlog.testing.capture_logs() as lines:
+        for number in range(20):
+            for _ in range(2):
+                await request(app, "/health", {"host": f"sft-{number}.internal"})
+    assert [line["host"] for line in lines] == [f"sft-{number}.internal" for number in range(10)]
+    assert {line["event"] for line in lines} == {"unknown_host"}
 
 
 async def test_names_are_ours_when_the_operator_says_so() -> None:

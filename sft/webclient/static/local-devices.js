@@ -62,8 +62,9 @@ export class LocalDevices extends EventTarget {
       }
     }
     await this.#reopen('audioinput');
+    if (this.audio) this.#changed(); // what is wrong is told of both at once
     if (camera) await this.#reopen('videoinput');
-    await this.#refreshLists(); // what is wrong is told of both at once
+    await this.#refreshLists();
   }
 
   /** Muted tracks go on, as silence. */
