@@ -84,7 +84,7 @@ def one_call(participants: int, profile: Path | None = None) -> dict[str, Any]:
         "loop_lag_p99": lag,
         "drops": drops,
         "bad_at_clients": sum(client.bad for client in clients),
-        "verdict": objection(meter.clients / meter.seconds, meter.others / meter.seconds)
+        "verdict": meter.objection
         or f"{_verdict(in_time, f'{CALL_AIM_SECONDS:.0f} s')}; "
         f"{_verdict(lag <= LAG_AIM_SECONDS, f'loop lag {LAG_AIM_SECONDS * 1e3:.0f} ms')}",
     }

@@ -16,7 +16,7 @@ from typing import Any
 
 from server import Server
 from sft_load.fleet import Fleet
-from sft_load.meter import Meter, objection
+from sft_load.meter import Meter
 
 CALL = 10
 SIZE = 1100
@@ -47,8 +47,7 @@ def memory(participants: int) -> dict[str, Any]:
         "idle_kb_per_participant": round((idle - base) / len(clients) / 1e3),
         "full_rings_kb_per_participant": round((full - base) / len(clients) / 1e3),
         **meter.shares,
-        "verdict": objection(meter.clients / meter.seconds, meter.others / meter.seconds)
-        or (f"none: somebody sent only {least} packets" if least < RING else ""),
+        "verdict": meter.objection or (f"none: somebody sent only {least} packets" if least < RING else ""),
     }
 
 

@@ -26,13 +26,14 @@ from typing import Any
 
 import attrs
 import trio
+from verdicts import too_busy
 
 from sft.calls.timers import TimerHeap
 from sft.model import Address, Candidate, Drops
 from sft.plugin import Base, BindAddress, Receive, Services, TransportFactory
 from sft.server.pump import Pump
 from sft.server.services import WorkerServices
-from sft_load.meter import Meter, objection
+from sft_load.meter import Meter
 from sft_transport_tcp.config import TcpConfig
 from sft_transport_tcp.factory import TcpFactory
 from sft_transport_tcp.shared import SharedTcpFactory
@@ -157,11 +158,10 @@ async def measure(kind: Kind, options: argparse.Namespace) -> dict[str, float]:
 def summary(name: str, runs: list[dict[str, float]]) -> dict[str, Any]:
     """The middle of the runs of a kind."""
     lost = round(sum(run["lost_in"] + run["lost_out"] for run in runs))
-    busiest = [max(run[f"{who}_cpu_share"] for run in runs) for who in ("client", "others")]
     return {
         "name": name,
         **{key: round(median(run[key] for run in runs), 2) for key in runs[0]},
-        "verdict": objection(*busiest) or (f"none: {lost} packets were lost" if lost else ""),
+        "verdict": too_busy(runs) or (f"none: {lost} packets were lost" if lost else ""),
     }
 
 

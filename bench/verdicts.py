@@ -14,8 +14,7 @@ MISSING = 0.02
 def spoilt(runs: Sequence[dict[str, Any]]) -> str | None:
     """What is wrong with the worst of them. Each has ``client_cpu_share``, ``others_cpu_share`` (cores),
     ``client_lost``, ``lost``, ``wrong``, and packets ``due`` at the receivers and ``received``."""
-    busiest = [max(run[f"{who}_cpu_share"] for run in runs) for who in ("client", "others")]
-    if reason := objection(*busiest):
+    if reason := too_busy(runs):
         return reason
     if own := sum(run["client_lost"] for run in runs):
         return clients_lost(own)
@@ -25,6 +24,11 @@ def spoilt(runs: Sequence[dict[str, Any]]) -> str | None:
         if missing(run):  # a stream that never came leaves no gap
             return f"none: {run['received']:.0f} of {run['due']:.0f} packets came"
     return None
+
+
+def too_busy(runs: Sequence[dict[str, Any]]) -> str | None:
+    """What of the machine the clients or other programs used, if that was too much in one of the runs."""
+    return objection(*(max(run[f"{who}_cpu_share"] for run in runs) for who in ("client", "others")))
 
 
 def missing(run: dict[str, Any]) -> bool:

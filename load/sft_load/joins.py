@@ -11,7 +11,7 @@ from typing import Any
 
 from sft_load.client import Client
 from sft_load.fleet import Fleet
-from sft_load.meter import Meter, objection
+from sft_load.meter import Meter
 
 
 def join_all(fleet: Fleet, clients: Sequence[Client], under_way: int) -> None:
@@ -45,7 +45,7 @@ def measure_joins(
         **meter.shares,
         "seconds_to_open_median": median(times),
         "seconds_to_open_p95": quantiles(times, n=20)[-1],
-        "verdict": objection(meter.clients / meter.seconds, meter.others / meter.seconds) or "measured",
+        "verdict": meter.objection or "measured",
     }
     if meter.server:
         result["joins_per_second_of_server_cpu"] = len(clients) / meter.server

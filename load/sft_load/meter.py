@@ -41,6 +41,11 @@ class Meter:
             "others_cpu_share": self.others / self.seconds,
         }
 
+    @property
+    def objection(self) -> str | None:
+        """Why what was measured proves nothing, if so."""
+        return objection(self.clients / self.seconds, self.others / self.seconds)
+
     def _read(self) -> tuple[float, float, float, float]:
         server = 0.0 if self._pid is None else process.total(self._pid, process.cpu)[0]
         return time.monotonic(), server, time.process_time(), process.busy()
