@@ -1,12 +1,13 @@
 """A worker in another process: the same request and reply values, a line of JSON each.
 
-To the worker: ``[number, request]``, or ``[number, "snapshot"]``. From it: ``[number, reply]`` (null: it
-failed), and unasked ``["started" | "ended", call]`` and ``["join", record]``. One request may be answered
-before an earlier one.
+To the worker: ``[number, request]``, or ``[number, "snapshot"]``. From it: first an empty line that says
+"ready"; then ``[number, reply]`` (null: it failed), and unasked ``["started" | "ended", call]`` and
+``["join", record]``. One request may be answered before an earlier one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +26,7 @@ from sft.server.worker import Worker
 MAX_LINE = 1 << 24
 """Bytes; a snapshot has some hundred for each participant."""
 
+READY = b"\n"
 SNAPSHOT = "snapshot"
 
 
@@ -43,7 +45,7 @@ async def lines(stream: ReceiveStream) -> AsyncIterator[bytes]:
 
 
 async def serve_worker(worker: Worker, requests: ReceiveStream, replies: SendStream) -> None:
-    """The worker's end: answer until the gateway closes its end."""
+    """The worker's end: answer until the gateway closes its end, or dies with answers of ours unread."""
     outbox, inbox = trio.open_memory_channel[bytes](math.inf)
     worker.observer.on_call_started = lambda call: outbox.send_nowait(json.dumps(["started", call]).encode())
     worker.observer.on_call_ended = lambda call: outbox.send_nowait(json.dumps(["ended", call]).encode())
@@ -65,13 +67,17 @@ async def serve_worker(worker: Worker, requests: ReceiveStream, replies: SendStr
         await outbox.send(json.dumps([number, reply]).encode())
 
     async def write() -> None:
-        async for line in inbox:
-            await replies.send_all(line + b"\n")
+        with contextlib.suppress(trio.BrokenResourceError):
+            await replies.send_all(READY)
+            async for line in inbox:
+                await replies.send_all(line + b"\n")
+        nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
-        async for line in lines(requests):
-            nursery.start_soon(answer, *json.loads(line))
+        with contextlib.suppress(trio.BrokenResourceError):
+            async for line in lines(requests):
+                nursery.start_soon(answer, *json.loads(line))
         nursery.cancel_scope.cancel()
 
 

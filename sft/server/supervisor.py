@@ -24,8 +24,8 @@ from sft.config import Config
 from sft.errors import LocalError
 from sft.plugin.values import DrainState
 from sft.server.gateway import Gateway
-from sft.server.pipe import PipeWorker
-from sft.server.worker_process import READY, Task
+from sft.server.pipe import READY, PipeWorker
+from sft.server.worker_process import Task
 
 START_SECONDS = 60
 """A worker that is not ready by then is given up."""

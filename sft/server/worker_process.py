@@ -1,8 +1,8 @@
 """A worker in a process of its own, started by the supervisor: ``python -m sft.server.worker_process FD``.
 
-FD is the worker's end of a stream socket, on which :mod:`sft.server.pipe` is spoken behind a first empty line
-that says "ready". Standard input has the :class:`Task` as JSON. Signals are the gateway's business; a
-worker ends when the gateway closes the socket, or dies.
+FD is the worker's end of a stream socket, on which :mod:`sft.server.pipe` is spoken. Standard input has the
+:class:`Task` as JSON. Signals are the gateway's business; a worker ends when the gateway closes the socket,
+or dies.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from sft.plugin.manager import PluginManager
 from sft.plugin.values import DrainState
 from sft.server.pipe import serve_worker
 from sft.server.worker import Worker
-
-READY = b"\n"
 
 
 @attrs.frozen
@@ -55,7 +53,6 @@ async def serve(task: Task, gateway: socket.socket) -> None:
         await nursery.start(worker.run)
         gc.collect()
         gc.freeze()  # what lives until the end need not be looked at in every full collection
-        await stream.send_all(READY)
         await serve_worker(worker, stream, stream)
         manager.notify("sft_draining", state=DrainState.CLOSED)
         nursery.cancel_scope.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,8 +23,9 @@ from sft.model import JoinRecord, ParticipantId, WorkerLoad
 from sft.plugin.manager import prepare
 from sft.server.gateway import Gateway
 from sft.server.http import hypercorn_config, open_listener, public_app, serve
-from sft.server.pipe import PipeWorker
+from sft.server.pipe import PipeWorker, serve_worker
 from sft.server.supervisor import Supervisor
+from sft.server.worker import Worker
 from support.clients import ClientPool, meet, settle
 from support.rtp import audio
 from support.server import make_config, to_toml
@@ -142,3 +144,27 @@ async def test_a_worker_that_died_is_noticed_by_who_asks_it_and_by_who_waits(tmp
         instance.process.kill()
         await instance.process.wait()
         await wait_in_vain()
+
+
+async def test_a_worker_ends_by_itself_when_nobody_takes_its_answers(tmp_path: Path) -> None:
+    async with open_serving(tmp_path) as ours:
+        ours.shutdown(socket.SHUT_RD)
+        await ours.send(b'[1, "snapshot"]\n')
+
+
+async def test_a_worker_ends_by_itself_when_its_gateway_dies_with_answers_unread(tmp_path: Path) -> None:
+    async with open_serving(tmp_path) as ours:
+        await trio.testing.wait_all_tasks_blocked()  # now it has said that it is ready
+        ours.close()
+
+
+@asynccontextmanager
+async def open_serving(folder: Path) -> AsyncIterator[trio.socket.SocketType]:
+    """The gateway's end of a worker's socket; waits in the end until the worker has ended."""
+    file = folder / "sft.toml"
+    file.write_text(to_toml(make_config()))
+    ours, theirs = trio.socket.socketpair()
+    with trio.fail_after(10), ours:
+        async with trio.SocketStream(theirs) as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(serve_worker, Worker(*prepare(file)), stream, stream)
+            yield ours
