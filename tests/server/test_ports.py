@@ -80,7 +80,9 @@ async def worker(tmp_path: Path, range_of_ports: str, monkeypatch: pytest.Monkey
     return Worker(*prepare(file))
 
 
-async def test_ten_thousand_lives_on_fifty_ports_lose_none(
+@pytest.mark.parametrize("count", [2000, pytest.param(10_000, marks=pytest.mark.nightly)])
+async def test_lives_on_fifty_ports_lose_none(
+    count: int,
     worker: Worker,
     ends: dict[ParticipantId, list[str]],
     range_of_ports: str,
@@ -93,13 +95,13 @@ async def test_ten_thousand_lives_on_fifty_ports_lose_none(
         await town.live_through(len(LIVES), len(LIVES), LIVES)  # what is made once, is made now
         before = await settled(worker)
         assert before.ports_free == PORTS
-        await town.live_through(10_000, AT_ONCE, LIVES)
+        await town.live_through(count, AT_ONCE, LIVES)
         assert await settled(worker) == before
         assert {id: sorted(reasons) for id, reasons in ends.items()} == town.ends
         assert worker.calls.refusals[Refusal.NO_PORT] == town.refused > 0
         assert worker.internal_errors == 0
 
-        nursery.start_soon(town.live_through, 10_000, AT_ONCE, LIVES)
+        nursery.start_soon(town.live_through, count, AT_ONCE, LIVES)
         await trio.sleep(20)
         assert before.ports_free > sum(factory.stats().ports_free for factory in worker.factories)
         nursery.cancel_scope.cancel()  # the server stops, with participants in every state
