@@ -10,6 +10,7 @@ import pytest
 
 from support.metrics import scrape
 from support.server import Server
+from support.streams import Watch
 from support.web_pages import ANN, BOB, CID, Browser, Json, Person, WebPage, hears, participant, sees
 
 pytestmark = pytest.mark.browser
@@ -138,15 +139,19 @@ def test_a_camera_turned_on_in_the_call_is_seen_and_nobody_is_silent_meanwhile(p
         page.wait(lambda state: hears(state, CID) and not participant(state, CID)["video"])
     before = cid.state()["kid"]
 
+    ann = party.pages[ANN]
+    ann.wait(lambda state: hears(state, BOB))
+    watch = Watch(ann)
     cid.click("#camera")
-    heard = []
-
-    def ann_sees_cid(state: Json) -> bool:
-        heard.append(hears(state, BOB))
-        return sees(state, CID)
-
-    party.pages[ANN].wait(ann_sees_cid)
-    assert all(heard)
+    ann.wait(lambda state: sees(state, CID))
+    of_bob = max(watch.received("audio"), key=lambda audio: audio["packetsReceived"])
+    concealed = of_bob.share("concealedSamples", "totalSamplesReceived")
+    print(
+        f"{of_bob['packetsReceived']:.0f} packets of Bob in {watch.seconds:.1f} s, {concealed:.1%} concealed"
+    )
+    assert of_bob["packetsLost"] == 0
+    assert concealed < 0.25
+    ann.wait(lambda state: hears(state, BOB))
     assert cid.state()["kid"] != before, "every connection has a KID of its own"
     party.wait_until_all_find_all()
 

@@ -22,6 +22,8 @@ from support.wire import new_id
 RATE = 100
 SECONDS = 3
 FLOOD_RATE = 4000
+BUFFER = 1 << 22
+"""Bytes: a server that is kept from running for a while loses nothing of the call."""
 CANDIDATE = re.compile(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) ", re.IGNORECASE)
 
 
@@ -82,7 +84,9 @@ def dropped(server: Server) -> tuple[int, int]:
 def test_a_call_goes_on_through_a_flood_and_all_of_it_is_counted(
     tmp_path: Path, clients: ClientPool, shared: bool
 ) -> None:
-    with running_server(tmp_path, plugins={"transport_udp": {"shared": shared}}) as server:
+    with running_server(
+        tmp_path, plugins={"transport_udp": {"shared": shared, "receive_buffer": BUFFER}}
+    ) as server:
         call, everybody = new_id(), [clients.make() for _ in range(2)]
         for client in everybody:
             client.join(server.url, call)

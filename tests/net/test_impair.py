@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import socket
 import statistics
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 from support.bad_link import BadLink
 from support.impair import Conditions, Lane
 from support.lab import Host, Lab
+from support.stamps import receive, stamped, take_stamps
 
 SIZE = 1000
 
@@ -85,7 +85,6 @@ def test_a_rate_fills_the_queue_and_drops_what_would_wait_too_long() -> None:
 
 
 INNER, OUTER = "10.0.0.2", "10.0.0.1"
-STAMP = struct.Struct("!Id")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +94,7 @@ def wire() -> Iterator[Wire]:
         link = lab.connect_badly(inner, outer, f"{INNER}/24")
         with udp(inner, INNER) as sender, udp(outer, OUTER) as receiver:
             sender.connect(receiver.getsockname())
+            take_stamps(receiver)
             yield Wire(link, sender, receiver)
 
 
@@ -120,20 +120,17 @@ class Wire:
         self.link.set_both(**(dataclasses.asdict(Conditions()) | conditions))
         arrived = []
 
-        def receive() -> None:
+        def receive_all() -> None:
             with contextlib.suppress(TimeoutError):
                 while True:
-                    data = self.receiver.recv(SIZE)
-                    now = time.monotonic()
-                    number, sent = STAMP.unpack_from(data)
-                    arrived.append((number, now - sent, now))
+                    arrived.append(receive(self.receiver))
 
-        thread = threading.Thread(target=receive)
+        thread = threading.Thread(target=receive_all)
         thread.start()
         start = time.monotonic()
         for number in range(count):
             time.sleep(max(0.0, start + number / pace - time.monotonic()))
-            self.sender.send(STAMP.pack(number, time.monotonic()) + bytes(SIZE - STAMP.size))
+            self.sender.send(stamped(number, SIZE))
         thread.join()
         return arrived
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ def _is_free(kind: socket.SocketKind, port: int) -> bool:
         with socket.socket(family, kind) as probe:
             try:
                 probe.bind((host, port))
-            except OSError:
-                return False
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:  # no IPv6 here: no port of it is taken
+                    return False
     return True

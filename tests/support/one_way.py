@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
-import time
 from types import TracebackType
 
 from support.lab import Host
+from support.stamps import MIN_SIZE, receive, stamped, take_stamps
 
 PACE = 50.0
 """Packets per second, of 44 bytes with their headers: 18 kbit/s."""
-
-_STAMP = struct.Struct("!Id")
 
 
 class OneWay:
@@ -26,13 +23,14 @@ class OneWay:
             self._receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._receiver.bind((address, 0))
         self._receiver.settimeout(0.2)
+        take_stamps(self._receiver)
         with sender.entered():
             self._sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sender.connect(self._receiver.getsockname())
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=run) for run in (self._send, self._receive)]
         self.delays: list[tuple[float, float]] = []
-        """(when a packet arrived, by ``time.monotonic``, and how many seconds it was on the way)."""
+        """(when a packet arrived, by ``time.time``, and how many seconds it was on the way)."""
 
     def between(self, start: float, end: float) -> list[float]:
         """The delays of what arrived between two moments, shortest first."""
@@ -41,15 +39,14 @@ class OneWay:
     def _send(self) -> None:
         number = 0
         while not self._stop.wait(1 / PACE):
-            self._sender.send(_STAMP.pack(number, time.monotonic()) + bytes(4))
+            self._sender.send(stamped(number, MIN_SIZE))
             number += 1
 
     def _receive(self) -> None:
         while not self._stop.is_set():
             with contextlib.suppress(TimeoutError):
-                data = self._receiver.recv(100)
-                now = time.monotonic()
-                self.delays.append((now, now - _STAMP.unpack_from(data)[1]))
+                _, delay, arrived = receive(self._receiver)
+                self.delays.append((arrived, delay))
 
     def __enter__(self) -> OneWay:
         for thread in self._threads:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import random
 import signal
 import socket
 import ssl
@@ -27,6 +26,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
+
+from support.factories import find_ports
 
 Json: TypeAlias = dict[str, Any]
 Within: TypeAlias = Callable[[], AbstractContextManager[None]]
@@ -261,8 +262,7 @@ def _to_value(value: object) -> str:
 
 def ports_of_two_workers() -> Json:
     """The tables of plugins for a server with two workers, each of which has a TCP port of its own."""
-    (first,) = free_tcp_ports(1)
-    return {"transport_tcp": {"ports": f"{first}-{first + 1}"}}
+    return {"transport_tcp": {"ports": _span(find_ports(socket.SOCK_STREAM, 2))}}
 
 
 def free_tcp_ports(count: int) -> list[int]:
@@ -274,16 +274,8 @@ def free_tcp_ports(count: int) -> list[int]:
 
 def free_udp_range(count: int) -> str:
     """``first-last``: UDP ports of loopback that are all free now, below those the kernel gives out."""
-    while True:
-        first = random.randrange(20000, 32000 - count)
-        if all(_is_free(port) for port in range(first, first + count)):
-            return f"{first}-{first + count - 1}"
+    return _span(find_ports(socket.SOCK_DGRAM, count))
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+def _span(ports: range) -> str:
+    return f"{ports[0]}-{ports[-1]}"

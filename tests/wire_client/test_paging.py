@@ -75,7 +75,7 @@ def expect_page(call: WireCall, viewer: Wire, page: Sequence[Wire]) -> None:
         SWITCH,
     )
     for one in page:
-        call.expect_colour(viewer, one, one.hue, 1)
+        call.expect_colour(viewer, one, one.hue, SWITCH)
     names = "".join(one.label for one in page)
     print(f"{viewer.label} sees the page {names} after {shown:.1f} s")
 
