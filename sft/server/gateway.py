@@ -89,6 +89,9 @@ OUTCOMES = (
     "unexpected",
     "body_too_large",
     "body_too_slow",
+    "client_gone",
+    "connection_failed",
+    "internal_error",
 )
 """What may become of a request; counted from zero on as well."""
 
@@ -128,6 +131,15 @@ class Gateway:
         """Of requests."""
         self.on_idle: Callable[[], None] = lambda: None
         self.state = DrainState.RUNNING
+
+    def internal_error(self, error: Exception, path: str) -> None:
+        """An answer could not be given."""
+        self.outcomes["internal_error"] += 1
+        self._log.error("internal_error", path=path[:200], exc_info=error)
+
+    def connection_failed(self) -> None:
+        """Of an HTTP client, by an error that nobody expects."""
+        self.outcomes["connection_failed"] += 1
 
     def add_worker(self, worker: WorkerHandle) -> None:
         """It takes requests from now on."""

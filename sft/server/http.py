@@ -7,7 +7,6 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 import cattrs
-import hypercorn.trio
 import trio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -22,6 +21,10 @@ from sft.server.gateway import Gateway
 from sft.server.gateway import Response as Answer
 from sft.server.hosts import KnownHosts
 from sft.server.listener import ListenerConfig
+
+BACKLOG = 1024
+
+TAKING_MILLISECONDS = 5000
 
 
 class BodyTooLarge(Exception):
@@ -42,6 +45,9 @@ def public_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) ->
         except trio.TooSlowError:
             gateway.outcomes["body_too_slow"] += 1
             return _closing("the body came too slowly", 408)
+        except ClientDisconnect:
+            gateway.outcomes["client_gone"] += 1
+            return _closing("nobody reads this", 400)
 
     async def post(request: Request) -> Response:
         body = await read(request)
@@ -82,7 +88,7 @@ def public_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) ->
         allow_methods=["GET", "POST"],
         allow_headers=["*"],
     )
-    return Starlette(routes=[*own, *routes], middleware=[cors])
+    return Starlette(routes=[*own, *routes], middleware=[cors], exception_handlers=_handlers(gateway))
 
 
 def operator_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) -> Starlette:
@@ -97,7 +103,17 @@ def operator_app(config: Config, gateway: Gateway, routes: Sequence[BaseRoute]) 
 
     own = [Route("/health", health), Route("/snapshot", numbers)]
     hosts = Middleware(KnownHosts, names=config.server.operator_hosts)
-    return Starlette(routes=[*own, *routes], middleware=[hosts])
+    return Starlette(routes=[*own, *routes], middleware=[hosts], exception_handlers=_handlers(gateway))
+
+
+def _handlers(gateway: Gateway) -> dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]:
+    """A bug, ours or a plugin's, costs this request."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        gateway.internal_error(error, request.url.path)
+        return PlainTextResponse("internal error\n", 500)
+
+    return {Exception: handle}
 
 
 def open_listener(listen: str) -> socket.socket:
@@ -105,40 +121,31 @@ def open_listener(listen: str) -> socket.socket:
     host, port = split_listener(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, dualstack_ipv6=host == "::")
+        listener = socket.create_server(
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::"
+        )
     except OSError as error:
         raise TransportError(f"cannot listen on {listen}: {error.strerror}") from error
+    # Of each connection: who takes nothing of an answer must not hold up the end of the instance.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKING_MILLISECONDS)
+    return listener
 
 
 def hypercorn_config(
     listener: socket.socket, header_seconds: float, certificate: str = "", key: str = ""
 ) -> ListenerConfig:
-    """A listener of ours; takes over the socket. hypercorn's keep-alive timeout runs from the opening
-    of a connection to the end of a request's headers, so it also is the deadline for slow headers."""
-    config = ListenerConfig()
-    config.bind = [f"fd://{listener.detach()}"]
+    """A listener of ours; ``ConfigError``: its certificate cannot be used. hypercorn's keep-alive timeout
+    runs from the opening of a connection to the end of a request's headers, so it also is the deadline for
+    slow headers."""
+    config = ListenerConfig(listener, certificate, key)
     config.keep_alive_timeout = header_seconds
     config.ssl_handshake_timeout = header_seconds
     config.graceful_timeout = 1.0
     config.h11_max_incomplete_size = 16 * 1024
     config.include_server_header = False
-    config.backlog = 1024
     config.accesslog = None
     config.errorlog = None
-    if certificate:
-        config.certfile = certificate
-        config.keyfile = key
     return config
-
-
-async def serve(
-    app: Starlette,
-    config: ListenerConfig,
-    stop: Callable[[], Awaitable[None]],
-    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Serve until ``stop`` returns."""
-    await hypercorn.trio.serve(app, config, shutdown_trigger=stop, task_status=task_status, mode="asgi")  # type: ignore[arg-type]  # Starlette is an ASGI 3 application
 
 
 Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
@@ -175,13 +182,10 @@ def _is_in(address: str, networks: Networks) -> bool:
 
 async def _read_body(request: Request, limit: int) -> bytes:
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise BodyTooLarge
-    except ClientDisconnect:
-        return b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise BodyTooLarge
     return bytes(body)
 
 

@@ -15,8 +15,9 @@ import trio
 from sft.config import Config
 from sft.plugin.manager import PluginManager
 from sft.plugin.values import DrainState
+from sft.server.connections import Connections
 from sft.server.gateway import Gateway
-from sft.server.http import hypercorn_config, open_listener, operator_app, public_app, serve
+from sft.server.http import hypercorn_config, open_listener, operator_app, public_app
 from sft.server.reload import reload_on_sighup
 from sft.server.services import InstanceServices
 from sft.server.snapshot_feed import SnapshotFeed
@@ -66,24 +67,21 @@ async def _serve(
         await nursery.start(feed.run)
         manager.run(nursery, services)
         async with trio.open_nursery() as listeners:
-            urls: list[str] = await listeners.start(
-                serve,
-                public_app(config, gateway, routes.public),
-                public_listener,
-                stop.wait,
+            public_pages = public_app(config, gateway, routes.public)
+            url: str = await listeners.start(
+                Connections(public_pages, public_listener, gateway.connection_failed).serve, stop.wait
             )
+            operator_pages = operator_app(config, gateway, routes.operator)
+            operator_listener = hypercorn_config(operator, config.limits.header_seconds)
             await listeners.start(
-                serve,
-                operator_app(config, gateway, routes.operator),
-                hypercorn_config(operator, config.limits.header_seconds),
-                stop.wait,
+                Connections(operator_pages, operator_listener, gateway.connection_failed).serve, stop.wait
             )
             gc.collect()
             gc.freeze()  # what lives until the end need not be looked at in every full collection
-            log.info("listening", urls=urls, announced=config.server.announced_url)
+            log.info("listening", urls=[url], announced=config.server.announced_url)
             if config.server.web_client:
                 log.info(f"open {config.server.announced_url} in a browser")
-            task_status.started(urls)
+            task_status.started([url])
             await _until_told_to_stop(gateway)
             log.info("stopping")
             manager.notify("sft_draining", state=DrainState.CLOSED)

@@ -21,8 +21,10 @@ from sft.config import Config
 from sft.errors import LocalError
 from sft.model import JoinRecord, ParticipantId, WorkerLoad
 from sft.plugin.manager import prepare
+from sft.server.connections import Connections
 from sft.server.gateway import Gateway
-from sft.server.http import hypercorn_config, open_listener, public_app, serve
+from sft.server.http import hypercorn_config, open_listener, public_app
+from sft.server.listener import ListenerConfig
 from sft.server.pipe import PipeWorker, serve_worker
 from sft.server.supervisor import Supervisor
 from sft.server.worker import Worker
@@ -57,7 +59,9 @@ async def open_instance(folder: Path) -> AsyncIterator[Instance]:
         running = supervisor._running[0]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(supervisor.run)
-            await nursery.start(serve, public_app(config, gateway, []), listener(config), stop.wait)
+            app = public_app(config, gateway, [])
+            served = Connections(app, listener(config), gateway.connection_failed)
+            await nursery.start(served.serve, stop.wait)
             yield Instance(config.server.announced_url, gateway, running.handle, running.process)
             stop.set()
             nursery.cancel_scope.cancel()
@@ -65,7 +69,7 @@ async def open_instance(folder: Path) -> AsyncIterator[Instance]:
         await supervisor.stop()
 
 
-def listener(config: Config) -> object:
+def listener(config: Config) -> ListenerConfig:
     return hypercorn_config(open_listener(config.server.listen), config.limits.header_seconds)
 
 
