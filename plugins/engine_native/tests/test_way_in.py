@@ -1,278 +1,26 @@
-"""The way in in C and the one in Python are compared: a call with each, real sockets, the same datagrams;
-then all that either knows and has sent must be the same."""
+"""The way in in C and the one in Python are compared (both_ways.py): cases, and what Hypothesis finds."""
 
 from __future__ import annotations
 
 import gc
-import importlib.util
-import itertools
-import random
 import select
 import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pylibsrtp import Error, Policy, Session
 
 pytest.importorskip("sft_engine_native", reason="*** the native engine is not compiled ***")
 
-from sft.forwarding.endpoint import Endpoint
-from sft.forwarding.engine import PythonEngine
-from sft.forwarding.loop import receive
-from sft.forwarding.source import Source
-from sft.forwarding.table import Table
-from sft.model import Drop, Drops, ParticipantId, SrtpParameters
-from sft.plugin import Engine
-from sft_engine_native import NativeEngine
+from both_ways import AUDIO, CHECK, FOLLOWING, HIGH, KEYFRAME, KEYS, LOW, RTX, UNKNOWN, Worlds, waits
+
+from sft.model import Drop
 from sft_engine_native._way_in import Reader
 from sft_transport_udp.base import UdpBase
-
-FUZZ = Path(__file__).parents[3] / "tests/fuzz/runner.py"
-spec = importlib.util.spec_from_file_location("fuzz_runner", FUZZ)
-assert spec is not None
-assert spec.loader is not None
-fuzz_runner = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(fuzz_runner)
-fuzz_rtp = fuzz_runner.load("rtp")
-
-KEY = bytes(range(28))
-KEYS = SrtpParameters("SRTP_AEAD_AES_128_GCM", inbound=KEY, outbound=KEY)
-AUDIO, HIGH, LOW, RTX, UNKNOWN = 0xA0A0, 0x1111, 0x2222, 0x3333, 0x4444
-LOCALHOST = "127.0.0.1"
-CHECK = b"\0\1 an authenticated check"
-
-
-class StreamBase:
-    """A base without a descriptor, as of TCP."""
-
-    fd = None
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-
-    def send(self, data: bytes, address: object) -> None:
-        self.sent.append(bytes(data))
-
-
-class Watcher:
-    """The transport's services, as far as it takes."""
-
-    def watch(self, fd: int, on_readable: Callable[[float], None]) -> None:
-        self.on_readable = on_readable
-
-
-class World:
-    """A sender, and three who receive it: two on sockets, one by a stream."""
-
-    def __init__(self, make_engine: Callable[[Drops], Engine]) -> None:
-        self.randomness = random.Random(5)
-        self.drops = Drops()
-        self.engine = make_engine(self.drops)
-        self.wakes: list[float] = []
-        self.table = Table(self.randomness.randbytes, lambda now: now + 1.8e9, self.wakes.append)
-        self.sockets: list[socket.socket] = []
-        self.client, self.stranger, server = self.udp(), self.udp(), self.udp()
-        self.far = [self.udp(), self.udp()]
-        self.got: dict[socket.socket, list[bytes]] = {one: [] for one in (*self.far, self.client)}
-        self.stream = StreamBase()
-        self.endpoints = [self.endpoint(name) for name in "abcd"]
-        self.sender = self.endpoints[0]
-        make_receive = getattr(self.engine, "receiver", None) or (lambda one: partial(receive, one))
-        self.base = UdpBase(server, make_receive(self.sender), self.drops)
-        watcher = Watcher()
-        self.base.watch(watcher)
-        self.on_readable = watcher.on_readable
-        self.sender.control = lambda base, data, address, now: data == CHECK
-        for number, (endpoint, far) in enumerate(zip(self.endpoints[1:], [*self.far, None], strict=True)):
-            if far is None:
-                endpoint.set_path(self.stream, ("192.0.2.9", number))
-            else:
-                endpoint.set_path(
-                    UdpBase(self.udp(), partial(receive, endpoint), self.drops, segments=True),
-                    far.getsockname(),
-                )
-        self.sender.set_path(self.base, self.client.getsockname())
-
-    def udp(self) -> socket.socket:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        bound.bind((LOCALHOST, 0))
-        bound.setblocking(False)
-        self.sockets.append(bound)
-        return bound
-
-    def endpoint(self, name: str) -> Endpoint:
-        audio_slots = 1 if name == "d" else 5  # the only slot is the first participant's: others lack one
-        endpoint = Endpoint(
-            ParticipantId(name, "_"), 7, audio_slots, 9, self.engine, self.drops, self.randomness.randbytes
-        )
-        endpoint.set_answer(AUDIO, (HIGH,), audio_nack=True, video_nack=True)
-        return endpoint
-
-    def join(self, now: float) -> None:
-        """All are there, and see and hear the sender."""
-        for endpoint in self.endpoints:
-            self.table.add(endpoint, now)
-            endpoint.open(KEYS, now)
-        everybody = frozenset(self.endpoints)
-        for endpoint in self.endpoints:
-            self.table.set_allowed(endpoint, everybody - {endpoint}, everybody - {endpoint}, now)
-        for number, endpoint in enumerate(self.endpoints[1:]):
-            self.table.set_streams(endpoint, [(self.sender, 1 + number % 2)], now)
-
-    def send(self, datagram: bytes, *, strange: bool = False) -> None:
-        (self.stranger if strange else self.client).sendto(datagram, ("127.0.0.1", self.port))
-
-    @property
-    def port(self) -> int:
-        return self.sockets[2].getsockname()[1]
-
-    def read(self, now: float) -> None:
-        """Until nothing is left, as the pump does."""
-        while not self.base.closed and waits(self.sockets[2]):
-            self.on_readable(now)
-        for one, datagrams in self.got.items():
-            datagrams += drain(one)
-
-    def close(self) -> None:
-        for one in self.sockets:
-            one.close()
-
-    def state(self) -> dict[str, object]:
-        """All that the way in changes."""
-        sender = self.sender
-        return {
-            "drops": {reason: count for reason, count in self.drops.counts.items() if count},
-            "counts": (sender.packets, sender.octets, sender.last_alive, sender.last_rtcp),
-            "pending": list(sender.transport.pending),
-            "sources": {ssrc: source_state(source) for ssrc, source in sender.sources.items()},
-            "wakes": self.wakes,
-            "received": [split(self.got[far]) for far in self.far],
-            "streamed": split(self.stream.sent),
-            "asked": split(self.got[self.client]),
-        }
-
-
-def source_state(source: Source) -> dict[str, object]:
-    plain = {name: getattr(source, name) for name in Source.__slots__}
-    for name in ("endpoint", "route", "lacking", "slots", "waiting", "meter", "gaps", "numbering"):
-        del plain[name]
-    numbering = source.numbering
-    plain["numbering"] = {name: getattr(numbering, name) for name in type(numbering).__slots__}
-    plain["gaps"] = {name: getattr(source.gaps, name) for name in type(source.gaps).__slots__}
-    plain["slots"] = [slot.mid for slot in source.slots]
-    plain["lacking"] = len(source.lacking)
-    return plain
-
-
-def drain(bound: socket.socket) -> list[bytes]:
-    found = []
-    while waits(bound):
-        found.append(bound.recv(3000))
-    return found
-
-
-def waits(bound: socket.socket) -> bool:
-    try:
-        bound.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def split(datagrams: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """RTP and RTCP: the order within each is the same, not that of one to the other."""
-    is_rtcp = [192 <= datagram[1] <= 223 for datagram in datagrams]
-    rtp = [datagram for datagram, other in zip(datagrams, is_rtcp, strict=True) if not other]
-    return rtp, [datagram for datagram, other in zip(datagrams, is_rtcp, strict=True) if other]
-
-
-class Worlds:
-    """Both, and the client that sends the same to both."""
-
-    def __init__(self) -> None:
-        self.worlds = World(PythonEngine), World(NativeEngine)
-        policy = Policy(KEY, Policy.SSRC_ANY_OUTBOUND, 0, Policy.SRTP_PROFILE_AEAD_AES_128_GCM)
-        policy.allow_repeat_tx = True
-        policy.window_size = 1024
-        self.session = Session(policy)
-        self.now = 1000.0
-        self.numbers: dict[int, int] = {}
-        self.transport = 65_500
-        self.last = b""
-
-    def __enter__(self) -> Worlds:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        for world in self.worlds:
-            world.close()
-
-    def join(self) -> None:
-        for world in self.worlds:
-            world.join(self.now)
-        self.send(CHECK)
-        self.read()
-
-    def send(self, datagram: bytes, *, strange: bool = False) -> None:
-        self.last = datagram
-        for world in self.worlds:
-            world.send(datagram, strange=strange)
-
-    def read(self) -> None:
-        for world in self.worlds:
-            world.read(self.now)
-
-    def tick(self, seconds: float) -> None:
-        self.now += seconds
-        for world in self.worlds:
-            world.table.tick(self.now)
-
-    def compare(self) -> None:
-        python, native = (world.state() for world in self.worlds)
-        for name, value in python.items():
-            assert native[name] == value, name
-
-    def packet(
-        self,
-        ssrc: int,
-        step: int = 1,
-        *,
-        level: int | None = None,
-        elements: bytes = b"",
-        profile: int = 0xBEDE,
-        payload: bytes = b"payload",
-        padding: int = 0,
-        csrcs: int = 0,
-    ) -> bytes:
-        number = self.numbers[ssrc] = self.numbers.get(ssrc, 65_530) + step
-        if level is not None:
-            elements = bytes((0x10, level)) + elements
-        if 0x31 in elements[:1]:
-            self.transport += 1
-            elements = b"\x31" + struct.pack("!H", self.transport & 0xFFFF) + elements[3:]
-        elements += bytes(-len(elements) % 4)
-        first = 0x80 | (0x10 if elements else 0) | (0x20 if padding else 0) | csrcs
-        kind = 111 if ssrc == AUDIO else 101 if ssrc == RTX else 100
-        header = struct.pack("!BBHII", first, kind, number & 0xFFFF, number * 960 & 0xFFFFFFFF, ssrc)
-        block = struct.pack("!HH", profile, len(elements) // 4) + elements if elements else b""
-        tail = bytes(padding - 1) + bytes((padding,)) if padding else b""
-        return header + bytes(4 * csrcs) + block + payload + tail
-
-    def send_packet(self, ssrc: int, step: int = 1, **changes: object) -> None:
-        self.send(self.protect(self.packet(ssrc, step, **changes)))
-
-    def protect(self, packet: bytes) -> bytes:
-        try:
-            return self.session.protect(packet)
-        except Error:  # libsrtp sends nothing that is so old
-            return packet
 
 
 @pytest.fixture
@@ -282,7 +30,6 @@ def worlds() -> Iterator[Worlds]:
         yield both
 
 
-KEYFRAME, FOLLOWING = b"\xb0\x80", b"\xb0\x08"
 CHROME = b"\x31\0\0", b"\x31\0\0\x22abc", b"\x22abc\x31\0\0", b"\x22abc", b"", b"\x30\5", b"\x21ab"
 """Transport-wide number, absolute send time, both, one, none; both of a wrong size."""
 
@@ -411,10 +158,7 @@ def play(both: Worlds, script: list[tuple]) -> None:
 def test_whatever_comes_both_do_the_same(script: list[tuple]) -> None:
     with Worlds() as both:
         both.join()
-        for ssrc, rid in ((AUDIO, b""), (HIGH, b"h"), (LOW, b"l")):
-            name = KEYFRAME + b"\x40" + rid if rid else b""
-            both.send_packet(ssrc, 1, elements=b"\x31\0\0" + name)
-        both.read()
+        both.introduce()
         play(both, script)
         both.compare()
 
@@ -543,24 +287,6 @@ def test_the_waiter_comes_back_when_a_transport_was_given_a_packet(worlds: World
         worlds.send_packet(HIGH, elements=b"\x31\0\0" + FOLLOWING)
         assert wait(60.0) is False
         assert waits(loop)
-
-
-def fuzz(both: Worlds, mutants: Iterable[bytes]) -> None:
-    """Each as it is, as if it came from the network, and protected, as if from an authenticated client."""
-    both.join()
-    for mutant in mutants:
-        both.now += 0.003
-        both.send(mutant[:2000])
-        both.send(both.protect(mutant[:1200]) if len(mutant) > 11 else mutant)
-        both.read()
-    both.compare()
-
-
-def test_mutants_of_packets_do_the_same_to_both() -> None:
-    mutants = fuzz_runner.mutations(fuzz_rtp.seeds(), 5_000, seed=3)
-    while some := list(itertools.islice(mutants, 500)):
-        with Worlds() as both:
-            fuzz(both, some)
 
 
 def test_nothing_is_kept_and_nothing_lost_of_what_it_touches(worlds: Worlds) -> None:
