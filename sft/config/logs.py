@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from functools import partial
+from typing import TextIO
 
 import structlog
 from structlog.types import Processor
@@ -11,11 +14,27 @@ from structlog.types import Processor
 from sft.config.tables import LogConfig
 
 
-class _NamedLogger(structlog.WriteLogger):
-    """Writes lines to standard error; ``structlog.get_logger("gateway")`` names it."""
+class _LossyFile:
+    """Takes what ``file`` does not: a server goes on without its log when the disk is full, or whoever read
+    the log is gone."""
 
-    def __init__(self, name: str = "sft") -> None:
-        super().__init__(sys.stderr)
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.flush()
+
+
+class _NamedLogger(structlog.WriteLogger):
+    """Writes lines to ``file``; ``structlog.get_logger("gateway")`` names it."""
+
+    def __init__(self, file: _LossyFile, name: str = "sft") -> None:
+        super().__init__(file)  # type: ignore[arg-type]  # it uses no more of a TextIO than these two
         self.name = name
 
 
@@ -38,6 +57,6 @@ def configure_logging(config: LogConfig) -> None:
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(config.level.upper())),
-        logger_factory=_NamedLogger,
+        logger_factory=partial(_NamedLogger, _LossyFile(sys.stderr)),
         cache_logger_on_first_use=True,
     )

@@ -13,6 +13,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import attrs
 import cattrs
 import trio
 from trio.abc import ReceiveStream, SendStream
@@ -81,6 +82,12 @@ async def serve_worker(worker: Worker, requests: ReceiveStream, replies: SendStr
         nursery.cancel_scope.cancel()
 
 
+@attrs.frozen
+class _Question:
+    line: bytes
+    answer: trio.MemorySendChannel[Any]
+
+
 class PipeWorker:
     """The gateway's end; has the methods of a worker that the gateway calls."""
 
@@ -88,9 +95,9 @@ class PipeWorker:
         self.index = index
         self._requests = requests
         self._replies = replies
-        self._lock = trio.Lock()
         self._number = 0
-        self._waiting: dict[int, trio.MemorySendChannel[Any]] = {}
+        self._asked, self._to_send = trio.open_memory_channel[int](math.inf)
+        self._waiting: dict[int, _Question] = {}
         self.on_call_started: Callable[[str], None] = lambda call: None
         self.on_call_ended: Callable[[str], None] = lambda call: None
         self.on_join_ended: Callable[[JoinRecord], None] = lambda join: None
@@ -104,28 +111,38 @@ class PipeWorker:
         return cattrs.structure(await self._ask(SNAPSHOT), Snapshot)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Read what the worker says until it goes away."""
+        """Send what is asked and read what the worker says until it goes away. What is asked before waits."""
         task_status.started()
         try:
-            async for line in lines(self._replies):
-                self._take(*json.loads(line))
-        except trio.BrokenResourceError:
-            pass  # it was killed with something of ours unread
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._send)
+                with contextlib.suppress(trio.BrokenResourceError):  # killed with something of ours unread
+                    async for line in lines(self._replies):
+                        self._take(*json.loads(line))
+                nursery.cancel_scope.cancel()
         finally:
-            for sender in self._waiting.values():
-                sender.close()
+            self._to_send.close()
+            for question in self._waiting.values():
+                question.answer.close()
+
+    async def _send(self) -> None:
+        """A task of its own: who gives up waiting leaves no half line, which would spoil all that follow. A
+        question that nobody waits for any more is not sent."""
+        with contextlib.suppress(trio.BrokenResourceError):  # whoever reads the replies finds out too
+            async for number in self._to_send:
+                if (question := self._waiting.get(number)) is not None:
+                    await self._requests.send_all(question.line)
 
     async def _ask(self, request: object) -> Any:
         self._number += 1
         number = self._number
         sender, receiver = trio.open_memory_channel[Any](1)
-        self._waiting[number] = sender
+        line = json.dumps([number, request]).encode() + b"\n"
+        self._waiting[number] = _Question(line, sender)
         try:
-            async with self._lock:
-                with trio.CancelScope(shield=True):  # half a line would spoil all that follow
-                    await self._requests.send_all(json.dumps([number, request]).encode() + b"\n")
+            self._asked.send_nowait(number)
             reply = await receiver.receive()
-        except (trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError):
+        except (trio.EndOfChannel, trio.BrokenResourceError):
             raise LocalError("the worker went away") from None
         finally:
             self._waiting.pop(number, None)
@@ -140,5 +157,5 @@ class PipeWorker:
             self.on_call_ended(str(value))
         elif key == "join":
             self.on_join_ended(cattrs.structure(value, JoinRecord))
-        elif isinstance(key, int) and (sender := self._waiting.get(key)) is not None:
-            sender.send_nowait(value)
+        elif isinstance(key, int) and (question := self._waiting.get(key)) is not None:
+            question.answer.send_nowait(value)

@@ -116,17 +116,12 @@ class Supervisor:
             nursery.cancel_scope.cancel()
 
     async def _watch(self, running: _Running) -> None:
-        while True:
+        """Until it has to be killed."""
+        patience = trio.CancelScope()
+        while not patience.cancelled_caught:
             await trio.sleep(WATCH_SECONDS)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._kill_later, running)
-                with contextlib.suppress(LocalError):
-                    await running.handle.handle(Ask())
-                nursery.cancel_scope.cancel()
-
-    async def _kill_later(self, running: _Running) -> None:
-        """Not by a deadline for the question: its sending is shielded, and ends when the worker does."""
-        await trio.sleep(PATIENCE_SECONDS)
+            with trio.move_on_after(PATIENCE_SECONDS) as patience, contextlib.suppress(LocalError):
+                await running.handle.handle(Ask())
         self._log.error("worker_hangs", worker=running.handle.index)
         running.process.kill()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import socket
 import stat
 import subprocess
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import structlog
@@ -258,3 +261,19 @@ def test_stack_traces_do_not_show_values(format_: str, capsys: pytest.CaptureFix
     text = capsys.readouterr().err
     assert "ValueError: 7" in text
     assert "hunter2" not in text
+
+
+@pytest.mark.usefixtures("_plain_structlog")
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), OSError(errno.ENOSPC, "no space"), ValueError("closed file")], ids=repr
+)
+@pytest.mark.parametrize("method", ["write", "flush"])
+def test_a_log_that_cannot_be_written_costs_nothing_but_its_lines(
+    method: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(log, method, mock.Mock(side_effect=error))
+    monkeypatch.setattr(sys, "stderr", log)
+    configure_logging(LogConfig(level="info", format="json"))
+    structlog.get_logger("gateway").info("listening")
+    monkeypatch.undo()

@@ -16,7 +16,7 @@ import pytest
 import trio
 import trio.testing
 
-from sft.calls.requests import Ask, Connect, Offered
+from sft.calls.requests import Accepted, Ask, Connect, Offered, dump_reply, dump_request
 from sft.config import Config
 from sft.errors import LocalError
 from sft.model import JoinRecord, ParticipantId, WorkerLoad
@@ -148,6 +148,89 @@ async def test_a_worker_that_died_is_noticed_by_who_asks_it_and_by_who_waits(tmp
         instance.process.kill()
         await instance.process.wait()
         await wait_in_vain()
+
+
+class Hanging(PipeWorker):
+    """A worker that reads no more of ``requests`` than a test takes, and says what the test does. It is
+    killed after ten seconds."""
+
+    def __init__(self) -> None:
+        ours, self.requests = trio.testing.lockstep_stream_one_way_pair()
+        self.replies, replies = trio.testing.memory_stream_one_way_pair()
+        super().__init__(0, ours, replies)
+
+    async def take(self, count: int) -> bytes:
+        """The next bytes of requests."""
+        taken = b""
+        while len(taken) < count:
+            taken += await self.requests.receive_some(count - len(taken))
+        return taken
+
+
+@pytest.fixture
+async def hanging(nursery: trio.Nursery) -> Hanging:
+    worker = Hanging()
+
+    async def kill_later() -> None:
+        await trio.sleep(10)
+        await worker.replies.aclose()
+        await worker.requests.aclose()
+
+    nursery.start_soon(kill_later)
+    return worker
+
+
+async def test_nobody_waits_longer_than_they_want_for_a_worker_that_reads_nothing(
+    hanging: Hanging, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    await nursery.start(hanging.run)
+    for _ in range(2):  # the first is stuck in the pipe itself, the second behind it
+        began = trio.current_time()
+        with trio.move_on_after(1) as scope:
+            await hanging.handle(Ask())
+        assert scope.cancelled_caught
+        assert trio.current_time() == began + 1
+
+
+async def test_who_gives_up_leaves_no_half_request_and_nothing_to_answer(
+    hanging: Hanging, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    first, third = (b"[%d, %s]\n" % (number, dump_request(Ask())) for number in (1, 3))
+
+    async def ask() -> None:
+        assert await hanging.handle(Ask()) == Accepted()
+
+    await nursery.start(hanging.run)
+    nursery.start_soon(hanging.take, 5)
+    for _ in range(2):
+        with trio.move_on_after(1):
+            await ask()
+    async with trio.open_nursery() as asking:
+        asking.start_soon(ask)
+        assert await hanging.take(len(first) - 5) == first[5:]
+        assert await hanging.take(len(third)) == third
+        await hanging.replies.send_all(b"[3, %s]\n" % dump_reply(Accepted()))
+
+
+async def test_a_worker_that_goes_away_with_its_pipe_full_is_noticed_by_all_who_wait(
+    hanging: Hanging, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    began, noticed = trio.current_time(), []
+
+    async def wait_in_vain() -> None:
+        with pytest.raises(LocalError, match="went away"):
+            await hanging.handle(Ask())
+        noticed.append(trio.current_time())
+
+    for _ in range(3):
+        nursery.start_soon(wait_in_vain)
+    await trio.testing.wait_all_tasks_blocked()  # before it is run they wait as well
+    await nursery.start(hanging.run)
+    await trio.testing.wait_all_tasks_blocked()
+    await hanging.replies.aclose()
+    await trio.testing.wait_all_tasks_blocked()
+    await wait_in_vain()
+    assert noticed == [began] * 4
 
 
 async def test_a_worker_ends_by_itself_when_nobody_takes_its_answers(tmp_path: Path) -> None:
