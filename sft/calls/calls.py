@@ -71,10 +71,11 @@ class Calls:
         if call is None:
             call = self._start(request, now)
         before = len(call.participants)
-        reply = call.connect(request, now)
-        self.participants_total += len(call.participants) - before
-        self._drop_if_empty(call, "refused", now)
-        return reply
+        try:
+            return call.connect(request, now)
+        finally:
+            self.participants_total += len(call.participants) - before
+            self._drop_if_empty(call, "refused", now)
 
     def _refuse_newcomer(self, request: Connect, call: Call | None) -> Refusal | None:
         settings = self._context.settings

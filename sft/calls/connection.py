@@ -51,9 +51,14 @@ class Connection:
         self.endpoint.on_first_media = partial(self.clock.reached, Phase.MEDIA)
         receive = context.make_receive(self.endpoint)
         self.transports: Sequence[Transport] = context.open_transports(receive, request.ice_servers)
-        self._ends = [end for transport in self.transports for end in _ends(transport)]
-        self.peer = context.make_peer(now)
-        self.peer.set_local(self._ends)
+        try:
+            self._ends = [end for transport in self.transports for end in _ends(transport)]
+            self.peer = context.make_peer(now)
+            self.peer.set_local(self._ends)
+        except BaseException:
+            for transport in self.transports:
+                transport.close()
+            raise
         context.routes[self.peer.ufrag] = receive
         self.join = JoinState(
             now, {Timer.SETUP: settings.offer_seconds, Timer.CONNECTION: settings.connect_seconds}

@@ -115,7 +115,9 @@ class TransportFactory(Protocol):
 
     def open(self, receive: Receive) -> Transport:
         """Open a transport for a new peer. ``PortsExhausted``: the join is refused with status 4.
-        Another ``TransportError``: the join is refused too, and logged."""
+        Another ``TransportError`` or an ``OSError``: the join goes on without it, or is refused if there is
+        no other transport; logged. Anything else is a fault of the plugin and has the same effect. What was
+        taken until then, such as a port, it has given back."""
 
     def stats(self) -> TransportStats: ...
 

@@ -86,6 +86,8 @@ class PluginManager:
         self.faults: Counter[tuple[str, str]] = Counter()
         """By (plugin, hook), since the start."""
         self._loaded: dict[str, Loaded] = {}
+        self._transports: dict[str, str] = {}
+        """The plugin that gave it, by transport."""
         self._log = structlog.get_logger("plugin")
         self._pluggy = pluggy.PluginManager("sft")
         self._pluggy.add_hookspecs(hookspecs)
@@ -160,12 +162,18 @@ class PluginManager:
     def transports(self, config: Config, services: Services) -> list[TransportFactory]:
         """All transport factories."""
         factories: dict[str, TransportFactory] = {}
+        self._transports.clear()
         for plugin, given in self._all("sft_transports", _sequence, config=config, services=services):
             for factory in given:
                 if factory.name in factories:
                     raise PluginError(f"plugin {plugin!r}: a transport {factory.name!r} is there already")
                 factories[factory.name] = factory
+                self._transports[factory.name] = plugin
         return list(factories.values())
+
+    def transport_fault(self, transport: str, error: Exception) -> None:
+        """A factory that :meth:`transports` gave failed in another way than its contract has."""
+        self._count(self._transports[transport], "sft_transports", error)
 
     def engine(self, config: Config, services: Services) -> Engine | None:
         """The engine of a plugin; None: use the built-in one."""

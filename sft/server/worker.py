@@ -144,23 +144,38 @@ class Worker:
         only_relayed = self._config.ice.candidates == "relay"
         transports: list[Transport] = []
         failure: TransportError | None = None
-        for factory in () if only_relayed else self.factories:
-            try:
-                transports.append(factory.open(receive))
-            except TransportError as error:
-                failure = error
-                self._log.warning("transport_unavailable", transport=factory.name, reason=str(error))
-        relayed, self._relayed = self._relayed, []
-        for relay in relayed:
-            relay.claim(receive, only_relayed=only_relayed)
-        transports += relayed
-        if not any(transport.candidates for transport in transports):
+        try:
+            for factory in () if only_relayed else self.factories:
+                try:
+                    transports.append(self._open_transport(factory, receive))
+                except TransportError as error:
+                    failure = error
+                    self._log.warning("transport_unavailable", transport=factory.name, reason=str(error))
+            relayed, self._relayed = self._relayed, []
+            transports += relayed
+            for relay in relayed:
+                relay.claim(receive, only_relayed=only_relayed)
+            if not any(transport.candidates for transport in transports):
+                raise failure or TransportError(
+                    "no relay gave an address" if only_relayed else "no transport plugin is loaded"
+                )
+        except BaseException:
             for transport in transports:
                 transport.close()
-            raise failure or TransportError(
-                "no relay gave an address" if only_relayed else "no transport plugin is loaded"
-            )
+            raise
         return transports
+
+    def _open_transport(self, factory: TransportFactory, receive: Receive) -> Transport:
+        """``TransportError``, whatever the plugin lets out."""
+        try:
+            return factory.open(receive)
+        except TransportError:
+            raise
+        except OSError as error:
+            raise TransportError(f"{factory.name}: {error.strerror or error}") from error
+        except Exception as error:
+            self._manager.transport_fault(factory.name, error)
+            raise TransportError(f"{factory.name}: its plugin failed") from error
 
     def internal_error(self, error: BaseException) -> None:
         """Count and log a bug that ends nothing else."""

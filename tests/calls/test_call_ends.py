@@ -218,6 +218,21 @@ def test_a_transport_that_cannot_be_opened_refuses_the_join_and_ends_a_new_call(
     }
 
 
+def test_a_fault_while_a_connection_is_made_leaves_no_port_and_no_call(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(now: float) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.context, "make_peer", fail)
+        with pytest.raises(MemoryError):
+            world.client("ann").connect()
+    assert world.observer.events == [("started", CALL), ("ended", CALL, "refused")]
+    assert world.open_ports == 0
+    world.assert_empty()
+
+
 def test_hooks_are_called_in_order(world: World) -> None:
     ann, bob = world.join("ann", "bob")
     ann.join(update=True)

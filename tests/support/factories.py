@@ -38,6 +38,21 @@ def making_factories(
         yield make_factory
 
 
+def watching_only(count: int, services: FakeServices) -> Callable[..., None]:
+    """A ``watch`` for ``services`` that the kernel refuses from the given one on (epoll_ctl(2), ENOSPC)."""
+    watch = services.watch
+    left = count
+
+    def watch_or_fail(*arguments: Any) -> None:
+        nonlocal left
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left -= 1
+        watch(*arguments)
+
+    return watch_or_fail
+
+
 def find_ports(kind: socket.SocketKind, count: int) -> range:
     """A run of ports that are free on loopback, below the kernel's ephemeral range."""
     while True:

@@ -36,6 +36,7 @@ class Door:
         connections: Connections,
         services: Services,
     ) -> None:
+        """Closes ``listeners``, also when that fails."""
         self._listeners = listeners
         self._find = find
         self._config = config
@@ -44,9 +45,13 @@ class Door:
         self._pending: dict[TcpConnection, None] = {}
         self._networks: Counter[str | bytes] = Counter()
         self._closed = False
-        self._paused: set[socket.socket] = set()
-        for listener in listeners:
-            self._watch(listener)
+        self._watched: set[socket.socket] = set()
+        try:
+            for listener in listeners:
+                self._watch(listener)
+        except BaseException:
+            self.close()
+            raise
 
     def receive_unproven(self, connection: TcpConnection, frame: bytes, now: float) -> None:
         """A frame of a connection that has not proven yet whose it is."""
@@ -73,7 +78,7 @@ class Door:
         """Nobody is let in any more, and who waits is sent away."""
         self._closed = True
         for listener in self._listeners:
-            if listener not in self._paused:
+            if listener in self._watched:
                 self._services.unwatch(listener.fileno())
             listener.close()
         for connection in list(self._pending):
@@ -81,6 +86,7 @@ class Door:
 
     def _watch(self, listener: socket.socket) -> None:
         self._services.watch(listener.fileno(), partial(self._accept, listener))
+        self._watched.add(listener)
 
     def _accept(self, listener: socket.socket, now: float) -> None:
         for _ in range(ACCEPTS):
@@ -116,11 +122,13 @@ class Door:
     def _pause(self, listener: socket.socket, now: float) -> None:
         self._services.warn("transport_tcp.no_descriptors", pause_seconds=PAUSE_SECONDS)
         self._services.unwatch(listener.fileno())
-        self._paused.add(listener)
+        self._watched.discard(listener)
+        self._services.call_at(now + PAUSE_SECONDS, partial(self._resume, listener))
 
-        def resume(now: float) -> None:
-            self._paused.discard(listener)
-            if not self._closed:
-                self._watch(listener)
-
-        self._services.call_at(now + PAUSE_SECONDS, resume)
+    def _resume(self, listener: socket.socket, now: float) -> None:
+        if self._closed:
+            return
+        try:
+            self._watch(listener)
+        except OSError:
+            self._services.call_at(now + PAUSE_SECONDS, partial(self._resume, listener))

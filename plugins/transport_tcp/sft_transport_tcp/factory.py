@@ -31,7 +31,11 @@ class TcpFactory:
             self._ports.pool.give_back(port)
 
         transport = TcpTransport(receive, self._ports.candidates(port), on_close)
-        door = Door(listeners, lambda frame: transport, self._config, self._connections, self._services)
+        try:
+            door = Door(listeners, lambda frame: transport, self._config, self._connections, self._services)
+        except BaseException:
+            self._ports.pool.give_back(port)
+            raise
         self._open.add(transport)
         return transport
 

@@ -33,7 +33,11 @@ class SharedTcpFactory:
             raise PortsExhausted(f"all of {self._capacity} places at the TCP port are taken")
         if self._door is None:
             port, listeners = self._ports.take()
-            self._door = Door(listeners, self._find, self._config, self._connections, self._services)
+            try:
+                self._door = Door(listeners, self._find, self._config, self._connections, self._services)
+            except BaseException:
+                self._ports.pool.give_back(port)
+                raise
             self._candidates = self._ports.candidates(port)
         transport = TcpTransport(receive, self._candidates, self._on_close)
         self._transports[receive] = transport

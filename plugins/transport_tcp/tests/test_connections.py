@@ -17,6 +17,7 @@ from sft_transport_tcp.connection import PROOF_SECONDS, READ_BYTES, SILENCE_SECO
 from sft_transport_tcp.framing import MAX_FRAME, to_frame
 from sft_transport_tcp.shared import SharedTcpFactory
 from sft_transport_tcp.transport import MAX_CONNECTIONS
+from support.factories import watching_only
 
 MakeFactory = Callable[..., SharedTcpFactory]
 ONE_ADDRESS = (BindAddress("127.0.0.1"),)
@@ -222,6 +223,24 @@ def test_without_descriptors_accepting_pauses_instead_of_spinning(
     table.services.advance(2)
     table.services.poll_until(lambda: table.connections, "it is accepted later")
     assert [event for event, _ in table.services.warned] == ["transport_tcp.no_descriptors"]
+
+
+def test_accepting_pauses_on_while_the_listener_cannot_be_watched(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(self: socket.socket) -> tuple[socket.socket, object]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "accept", exhausted)
+        patch.setattr(table.services, "watch", watching_only(0, table.services))
+        table.clients.append(TcpClient(table.candidate))
+        table.services.poll_until(lambda: table.services.warned, "it was noticed")
+        table.services.advance(2)
+        assert table.services.poll() == 1, "it was tried"
+        assert not table.services.watched
+    table.services.advance(2)
+    table.services.poll_until(lambda: table.connections, "it is accepted later")
 
 
 def test_a_factory_that_closes_while_accepting_pauses_stays_closed(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from sft.plugin.testing import FakeServices, Received
+from sft_transport_tcp.factory import TcpFactory
+from sft_transport_tcp.shared import SharedTcpFactory
 from sft_transport_tcp.sockets import (
     TCP_NOTSENT_LOWAT,
     UNACKNOWLEDGED_SECONDS,
@@ -16,6 +19,7 @@ from sft_transport_tcp.sockets import (
     prepare,
     refuse,
 )
+from support.factories import watching_only
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
@@ -61,3 +65,23 @@ def test_addresses_that_one_stranger_can_have_count_as_one() -> None:
     assert network_of(("2001:db8::1", 1, 0, 0)) == network_of(("2001:db8::ffff:1:2:3", 9, 0, 0))
     assert network_of(("2001:db8::1", 1, 0, 0)) != network_of(("2001:db8:0:1::1", 1, 0, 0))
     assert network_of(("fe80::1%eth0", 1, 0, 2)) == network_of(("fe80::2%eth0", 1, 0, 2))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("watched", [0, 1])
+def test_a_listener_that_cannot_be_watched_gives_its_port_back(
+    make_factory: Callable[..., TcpFactory | SharedTcpFactory],
+    services: FakeServices,
+    monkeypatch: pytest.MonkeyPatch,
+    shared: bool,
+    watched: int,
+) -> None:
+    factory = make_factory(1, shared=shared)
+    before = factory.stats()
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "watch", watching_only(watched, services))
+        with pytest.raises(OSError, match="No space left"):
+            factory.open(Received())
+    assert (factory.stats(), services.watched) == (before, {})
+    factory.open(Received())
+    assert len(services.watched) == 2

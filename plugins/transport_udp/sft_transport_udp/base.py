@@ -35,6 +35,7 @@ class UdpBase:
         "_drops",
         "_receive",
         "_recvfrom",
+        "_services",
         "_socket",
         "_strangers",
         "closed",
@@ -63,6 +64,7 @@ class UdpBase:
         self._recvfrom = bound.recvfrom
         self._receive = receive
         self._drops = drops
+        self._services: Services | None = None  # once it is watched
         self._busy_until = 0.0
         self.proven = {} if proven is None else proven
         self._strangers = Strangers(drops)
@@ -106,6 +108,7 @@ class UdpBase:
         ``proven``."""
         make_reader = getattr(receive or self._receive, "reader", None)
         services.watch(self.fd, self.on_readable if make_reader is None else make_reader(self, whose))
+        self._services = services
 
     def _remember(self, address: Address) -> None:
         self.proven[address] = None
@@ -117,4 +120,7 @@ class UdpBase:
 
     def close(self) -> None:
         self.closed = True
+        if self._services is not None:
+            self._services.unwatch(self.fd)
+            self._services = None
         self._socket.close()

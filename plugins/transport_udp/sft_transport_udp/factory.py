@@ -29,8 +29,14 @@ class UdpFactory:
         bases = [UdpBase(bound, receive, self._services.drops, segments=self._segments) for bound in sockets]
         candidates = self._ports.candidates(port)
         ends = self._ports.ends(bases, candidates)
-        transport = UdpTransport(port, candidates, ends, self._services, self._on_close)
+        transport = UdpTransport(port, candidates, ends, self._on_close)
         self._open.add(transport)
+        try:
+            for base in bases:
+                base.watch(self._services)
+        except BaseException:
+            transport.close()
+            raise
         return transport
 
     def stats(self) -> TransportStats:

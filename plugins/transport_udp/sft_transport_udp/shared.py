@@ -128,10 +128,7 @@ class SharedUdpFactory:
     def close(self) -> None:
         for transport in list(self._transports.values()):
             transport.close()
-        for base in self._bases:
-            self._services.unwatch(base.fd)
-            base.close()
-        self._bases, self._ends = [], []
+        self._unbind()
 
     def _bind(self, first: Receive) -> None:
         port, sockets = self._ports.take()
@@ -140,8 +137,19 @@ class SharedUdpFactory:
             table = AddressTable(self._transports, self._services)
             base = UdpBase(bound, table.receive, self._services.drops, table.owners, segments=self._segments)
             self._bases.append(base)
-            base.watch(self._services, first, attrgetter("receive"))
         self._ends = self._ports.ends(self._bases, self._candidates)
+        try:
+            for base in self._bases:
+                base.watch(self._services, first, attrgetter("receive"))
+        except BaseException:
+            self._unbind()
+            self._ports.pool.give_back(port)
+            raise
+
+    def _unbind(self) -> None:
+        for base in self._bases:
+            base.close()
+        self._bases, self._ends = [], []
 
     def _on_close(self, transport: SharedUdpTransport) -> None:
         del self._transports[transport.receive]

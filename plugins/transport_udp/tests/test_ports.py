@@ -15,6 +15,7 @@ from sft.plugin.testing import FakeServices, Received
 from sft_transport_udp import ports as ports_module
 from sft_transport_udp.config import UdpConfig
 from sft_transport_udp.factory import UdpFactory
+from support.factories import watching_only
 
 MakeFactory = Callable[..., UdpFactory]
 
@@ -130,3 +131,23 @@ def test_more_workers_than_ports_leaves_some_without(free_ports: Callable[[int],
         factory.open(Received())
     assert [finding.ok for finding in factory.check() if finding.subject == "port range"] == [False]
     services.close()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("watched", [0, 1])
+def test_a_socket_that_cannot_be_watched_gives_its_port_back(
+    make_factory: MakeFactory,
+    services: FakeServices,
+    monkeypatch: pytest.MonkeyPatch,
+    shared: bool,
+    watched: int,
+) -> None:
+    factory = make_factory(1, shared=shared)
+    before = factory.stats()
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "watch", watching_only(watched, services))
+        with pytest.raises(OSError, match="No space left"):
+            factory.open(Received())
+    assert (factory.stats(), services.watched) == (before, {})
+    factory.open(Received())
+    assert len(services.watched) == 2
