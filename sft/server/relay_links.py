@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -109,7 +110,7 @@ class StreamLink:
         self._bios = bios
         self._pump = pump
         self._unsent = bytearray()
-        self._retry = timers.timer(self._send_more)
+        self._retry = timers.timer(self._retry_sending)
         pump.watch(connected.fileno(), self._on_readable)
 
     @property
@@ -130,12 +131,18 @@ class StreamLink:
 
     def close(self) -> None:
         self._retry.cancel()
+        self._unsent.clear()
         if self._socket is not None:
             self._pump.unwatch(self._socket.fileno())
             self._socket.close()
             self._socket = None
 
+    def _retry_sending(self, now: float) -> None:
+        with suppress(OSError):  # what waited is lost with the connection, as is what the kernel held
+            self._send_more(now)
+
     def _send_more(self, now: float) -> None:
+        """``OSError``: the connection has ended."""
         if self._socket is None or not self._unsent:
             return
         try:
@@ -144,7 +151,7 @@ class StreamLink:
             sent = 0
         except OSError:
             self._end(now)
-            return
+            raise
         del self._unsent[:sent]
         if self._unsent:
             self._retry.set(now + RETRY)

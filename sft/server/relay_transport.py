@@ -143,6 +143,8 @@ class RelayTransport:
                 self._receive(self._relay, data, address, now)
         if self._closed:
             return
+        if self._client.failed is not None and self._direct is None:
+            self._link.close()  # nothing else goes over it, and the server must not go on talking
         self._timer.set(self._client.deadline)
         if not self._gathered.is_set() and (self._client.mapped or self._client.failed):
             self._name_candidates()

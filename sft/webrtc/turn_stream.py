@@ -16,13 +16,16 @@ _CHANNEL_HEADER: Final = 4
 class TurnStream:
     """Cuts a stream into STUN messages and ChannelData, without its padding. Holds one message at most."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "_garbled")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._garbled = False
 
     def feed_untrusted(self, chunk: bytes) -> list[bytes]:
-        """The messages that are complete now. After an exception the stream is of no use."""
+        """The messages that are complete now. After an exception it is of no use and keeps nothing."""
+        if self._garbled:
+            raise BadPacket(Drop.STUN_MALFORMED, "the stream was garbled before")
         buffer = self._buffer
         buffer += chunk
         messages = []
@@ -35,6 +38,8 @@ class TurnStream:
                 size = _CHANNEL_HEADER + length
                 room = size + (-size & 3)
             else:
+                self._garbled = True
+                buffer.clear()
                 raise BadPacket(Drop.STUN_MALFORMED, "neither STUN nor ChannelData on the stream")
             if len(buffer) - begin < room:
                 break

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from sft.config import Config, parse_config
 from sft.errors import ConfigError
 from sft.model import Address, Drops, IceServer, ParticipantId
 from sft.server.pump import Pump
-from sft.server.relay import Relays
+from sft.server.relay import Relays, RelayServer
 from sft.server.relay_links import FULL, MAX_UNSENT, open_stream_link
 from sft.server.relay_transport import RelayTransport
-from sft.webrtc.turn import TurnClient
+from sft.webrtc.turn import TurnClient, TurnFailure
 from support.coturn import SECRET, Coturn, running_coturn
 
 CHECK = bytes(20)
@@ -365,6 +366,81 @@ async def test_a_relay_that_reads_slowly_gets_a_bounded_queue_and_whole_messages
     pump.close()
     with pytest.raises(OSError, match="closed"):
         link.send(b"")
+
+
+async def test_the_packet_that_finds_the_connection_reset_is_not_taken_for_sent() -> None:
+    timers = TimerHeap()
+    pump = Pump(timers, lambda error: None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        link = await open_stream_link(listener.getsockname(), socket.AF_INET, None, "", pump, timers)
+        server, _ = listener.accept()
+    closed: list[float] = []
+    link.on_closed = closed.append
+    link.send(MEDIA)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    server.close()
+    with pytest.raises(ConnectionError):
+        link.send(MEDIA)
+    assert len(closed) == 1
+    assert not link._unsent
+    with pytest.raises(OSError, match="closed"):
+        link.send(MEDIA)
+    assert (pump.watched, timers.next_deadline) == (0, None)
+    pump.close()
+
+
+async def test_a_server_that_talks_nonsense_is_left() -> None:
+    """A client may have named it, so it may be anybody."""
+    listener = trio.socket.socket()
+    await listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    port = listener.getsockname()[1]
+    left = trio.Event()
+
+    async def serve() -> None:
+        server, _ = await listener.accept()
+        with server, suppress(OSError):
+            while True:
+                await server.send(b"\xff" * 65536)
+        left.set()
+
+    config = parse_config(
+        f"""
+        [ice]
+        mode = "full"
+        [relay]
+        servers = ["turn:127.0.0.1:{port}?transport=tcp"]
+        wait_seconds = 60.0
+        """
+    )
+    async with relays(config) as setup, trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        [url] = [server.url for server in setup.relays.servers_for(connect())]
+        transport = await setup.relays._connect(RelayServer(url), 0)
+        with trio.fail_after(5):
+            await transport.gathered()
+            await left.wait()
+        assert transport.failed == TurnFailure("the stream is garbled")
+        assert setup.pump.watched == 0
+        assert sum(setup.relays._drops.counts.values()) == 1
+        transport.close()
+    listener.close()
+
+
+async def test_the_socket_itself_outlives_the_allocation(
+    coturn: Coturn, peer: trio.socket.SocketType
+) -> None:
+    """A call may be using it."""
+    async with relays(config_for(coturn, "udp")) as setup:
+        [transport] = await setup.open()
+        transport._client.failed = TurnFailure("refused with code 437", 437)
+        transport._timeout(trio.current_time())
+        base, candidate = transport.ends[0]
+        base.send(b"direct", peer.getsockname())
+        assert await peer.recv(100) == b"direct"
+        await peer.sendto(b"back", (candidate.host, candidate.port))
+        await setup.inbox.wait()
+        transport.close()
 
 
 async def test_refreshes_are_taken_also_when_the_nonce_has_become_stale(

@@ -305,6 +305,15 @@ def test_a_stream_is_cut_into_the_same_messages_however_it_arrives(
     assert received == sent
 
 
+@given(st.lists(st.binary(max_size=100)))
+def test_a_garbled_stream_is_of_no_use_and_keeps_nothing(more: list[bytes]) -> None:
+    reader = TurnStream()
+    for chunk in (b"\xff" * 4, *more):
+        with pytest.raises(BadPacket):
+            reader.feed_untrusted(chunk)
+        assert not reader._buffer
+
+
 @given(st.binary(max_size=100))
 def test_garbage_on_the_stream_ends_the_allocation(garbage: bytes) -> None:
     talk = Talk(stream=True).start()
