@@ -37,6 +37,10 @@ def run(file: Path | None) -> None:
     SIGTERM drains: no new calls, exit when the last one is over. SIGINT stops at once.
     SIGHUP reads certificate, key and secret anew.
     """
+    import signal
+
+    # Until somebody listens: it would end the process, and a service manager may well be this quick.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     from sft.config.logs import configure_logging
     from sft.plugin.manager import prepare
 

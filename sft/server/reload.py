@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import structlog
 import trio
 
@@ -13,20 +11,18 @@ from sft.plugin.manager import PluginManager
 from sft.server.listener import ListenerConfig
 
 
-async def reload_on_sighup(
+async def reload_when_told(
     config: Config,
     manager: PluginManager,
     listener: ListenerConfig,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    reloads: trio.MemoryReceiveChannel[None],
 ) -> None:
     """Never returns. The configuration file itself is not read again; what cannot be used is not taken."""
     log = structlog.get_logger("instance")
-    with trio.open_signal_receiver(signal.SIGHUP) as signals:
-        task_status.started()
-        async for _ in signals:
-            try:
-                listener.reload_certificate()
-            except ConfigError as error:
-                log.error("certificate_kept", reason=str(error))
-            manager.notify("sft_reload", config=config)
-            log.info("reloaded")
+    async for _ in reloads:
+        try:
+            listener.reload_certificate()
+        except ConfigError as error:
+            log.error("certificate_kept", reason=str(error))
+        manager.notify("sft_reload", config=config)
+        log.info("reloaded")

@@ -177,6 +177,7 @@ async def _spawn() -> tuple[trio.Process, socket.socket]:
             [sys.executable, "-m", "sft.server.worker_process", str(theirs.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=[theirs.fileno()],
+            start_new_session=True,  # or a terminal's Ctrl-C would end it before it can ignore signals
         )
         stack.pop_all()
     return process, ours

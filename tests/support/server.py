@@ -170,6 +170,9 @@ class Server:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def wait_for_end(self, seconds: float = STOP_SECONDS) -> int:
         """The exit code, once the process has ended."""
         return self._process.wait(seconds)
