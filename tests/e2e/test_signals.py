@@ -62,7 +62,7 @@ def test_a_terminals_signals_reach_the_gateway_only(starting: Server) -> None:
     assert os.getpgid(starting.pid) not in groups
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("first", ENDING, ids=lambda number: number.name)
 @pytest.mark.parametrize("then", [*ENDING, signal.SIGHUP], ids=lambda number: number.name)
 def test_signals_while_a_server_ends_change_nothing(

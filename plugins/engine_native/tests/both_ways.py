@@ -48,6 +48,9 @@ class Watcher:
     def watch(self, fd: int, on_readable: Callable[[float], None]) -> None:
         self.on_readable = on_readable
 
+    def unwatch(self, fd: int) -> None:
+        del self.on_readable
+
 
 class World:
     """A sender, and three who receive it: two on sockets, one by a stream."""

@@ -60,6 +60,9 @@ class Port:
     def watch(self, fd: int, on_readable) -> None:
         self.on_readable = on_readable
 
+    def unwatch(self, fd: int) -> None:
+        del self.on_readable
+
     def route_untrusted(self, first: bytes):
         return self.receives[first[1]]
 

@@ -55,8 +55,8 @@ class Pump:
         self.epoll.register(fd, select.EPOLLIN)
         self.watched[fd] = on_readable
 
-    def unwatch(self, base: UdpBase) -> None:
-        del self.watched[base.fd]
+    def unwatch(self, fd: int) -> None:
+        self.watched.pop(fd, None)
 
     def send(self, base: UdpBase, data: bytes, times: int = 1) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -106,7 +106,7 @@ def test_what_is_not_its_own_is_left_to_the_pump(pump: Pump) -> None:
 def test_what_is_not_watched_any_more_is_not_read(pump: Pump) -> None:
     base = pump.peer()
     pump.send(base, CONTROL)
-    pump.unwatch(base)
+    pump.unwatch(base.fd)
     assert pump.wait(0.01) is False
     assert pump.controls == []
 
