@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ class Pigeons:
     error: BaseException = EXHAUSTED
 
     def open(self, receive: Receive) -> Transport:
-        raise self.error
+        raise copy(self.error)  # what is raised keeps the stack, and so the call
 
     def stats(self) -> TransportStats:
         return TransportStats(ports_total=0, ports_free=0)
