@@ -298,6 +298,7 @@ export class SftClient extends EventTarget {
     await roster;
     // Chrome calls a channel open that the other side has opened before it is, and loses what is sent then.
     this.#sendProps();
+    this.#sendEnvelope();
   }
 
   /** Tracks that the connection cannot carry as it was negotiated take a new connection. */
