@@ -9,9 +9,8 @@ import time
 
 _STAMP = struct.Struct("!Id")
 _TIMESPEC = struct.Struct("@qq")
-_SO_TIMESTAMPNS = 35  # asm-generic/socket.h
+_SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35  # asm-generic/socket.h
 
-MIN_SIZE = _STAMP.size
 BUFFER = 1 << 23
 """Bytes a socket holds for a test that does not read for a while."""
 
@@ -24,12 +23,12 @@ def stamped(number: int, size: int) -> bytes:
 def take_stamps(receiver: socket.socket) -> None:
     """What comes to this socket can be read by ``receive``."""
     receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    receiver.setsockopt(socket.SOL_SOCKET, 33, BUFFER)  # SO_RCVBUFFORCE
+    receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
 
 
 def receive(receiver: socket.socket) -> tuple[int, float, float]:
     """The next: (number, seconds on the way, arrival by ``time.time``); TimeoutError as the socket has it."""
-    data, control, _, _ = receiver.recvmsg(MIN_SIZE, socket.CMSG_SPACE(_TIMESPEC.size))
+    data, control, _, _ = receiver.recvmsg(_STAMP.size, socket.CMSG_SPACE(_TIMESPEC.size))
     number, sent = _STAMP.unpack(data)
     seconds, nanoseconds = _TIMESPEC.unpack(control[0][2])
     arrived = seconds + nanoseconds / 1e9

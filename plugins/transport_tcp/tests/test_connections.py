@@ -208,12 +208,14 @@ def test_a_peer_has_few_connections_at_once(table: Table) -> None:
     assert not is_closed(clients[1])
 
 
+def exhausted(self: socket.socket) -> tuple[socket.socket, object]:
+    """``accept`` when no descriptor is left."""
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
 def test_without_descriptors_accepting_pauses_instead_of_spinning(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(self: socket.socket) -> tuple[socket.socket, object]:
-        raise OSError(errno.EMFILE, "Too many open files")
-
     with monkeypatch.context() as patch:
         patch.setattr(socket.socket, "accept", exhausted)
         client = TcpClient(table.candidate)
@@ -228,9 +230,6 @@ def test_without_descriptors_accepting_pauses_instead_of_spinning(
 def test_accepting_pauses_on_while_the_listener_cannot_be_watched(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(self: socket.socket) -> tuple[socket.socket, object]:
-        raise OSError(errno.EMFILE, "Too many open files")
-
     with monkeypatch.context() as patch:
         patch.setattr(socket.socket, "accept", exhausted)
         patch.setattr(table.services, "watch", watching_only(0, table.services))
@@ -246,9 +245,6 @@ def test_accepting_pauses_on_while_the_listener_cannot_be_watched(
 def test_a_factory_that_closes_while_accepting_pauses_stays_closed(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(self: socket.socket) -> tuple[socket.socket, object]:
-        raise OSError(errno.EMFILE, "Too many open files")
-
     monkeypatch.setattr(socket.socket, "accept", exhausted)
     table.clients.append(TcpClient(table.candidate))
     table.services.poll_until(lambda: table.services.warned, "it was noticed")
